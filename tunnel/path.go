@@ -1,0 +1,38 @@
+package tunnel
+
+// A Path is an established way to another node: a link, or a channel over one.
+type Path interface {
+	// Send sends m along m.Onward, which begins with an address of the node at
+	// the far end. It borrows m until it returns. It blocks while there is no
+	// room, at most until the link gives up (transports.StallTimeout).
+	Send(m *Message) error
+	// Origin is what the messages that come back over this path have as
+	// theirs. It tells when the path is lost, and whom it proved.
+	Origin() *Origin
+}
+
+// A Carrier is a Path into whose queue a message can be written in place. First
+// room is claimed, which may block; then, without blocking, the draft is begun,
+// filled and committed. A channel does the latter three under its lock, so that
+// the order of its nonces is the order on the wire, and no lock is held while
+// anybody waits.
+type Carrier interface {
+	Path
+	// Claim waits for room for a message with a payload of n bytes and returns
+	// how much it took, to be given to Begin or Unclaim.
+	Claim(n int) (claim int, err error)
+	// Unclaim gives back what Claim took.
+	Unclaim(claim int)
+	// Begin places a message with a payload of n bytes, which the caller fills
+	// in before it calls Commit. On error the claim is given back.
+	Begin(claim int, onward, ret Route, n int) (Draft, error)
+	// Commit sends the draft. It does not block: what the network does not take
+	// at once is left to the link.
+	Commit(d Draft)
+}
+
+// A Draft is a message that is being written where it will be sent from.
+type Draft struct {
+	Payload []byte // to be filled by the caller
+	seg     *segment
+}
