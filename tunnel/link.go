@@ -103,9 +103,9 @@ func (l *Link) end(err error) {
 	l.origin.End(err)
 }
 
-// Flush waits until what is queued has been given to the network, ctx ends or
+// Drain waits until what is queued has been given to the network, ctx ends or
 // the link fails.
-func (l *Link) Flush(ctx context.Context) error { return l.queue.flush(ctx) }
+func (l *Link) Drain(ctx context.Context) error { return l.queue.flush(ctx) }
 
 func (l *Link) read() error {
 	for {
@@ -183,6 +183,7 @@ func (l *Link) Send(m *Message) error {
 	}
 	copy(d.Payload, m.Payload)
 	l.Commit(d)
+	l.Flush()
 	return nil
 }
 
@@ -209,8 +210,15 @@ func (l *Link) Begin(claim int, onward, ret Route, n int) (Draft, error) {
 	return Draft{Payload: place[len(head):end:end], seg: seg}, nil
 }
 
-// Commit sends the draft; see Carrier.
+// Commit completes the draft; see Carrier.
 func (l *Link) Commit(d Draft) { l.queue.commit(d.seg) }
+
+// Flush writes what is committed; see Carrier.
+func (l *Link) Flush() { l.queue.push() }
+
+// TryClaim is Claim for a message that is not worth waiting for: it reports
+// whether there was room.
+func (l *Link) TryClaim(n int) (claim int, ok bool) { return l.queue.tryClaim(n) }
 
 func (l *Link) frameSize(onward, ret Route, n int) (int, error) {
 	size := wire.MessageSize(onward, ret, n)

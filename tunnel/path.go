@@ -13,9 +13,9 @@ type Path interface {
 
 // A Carrier is a Path into whose queue a message can be written in place. First
 // room is claimed, which may block; then, without blocking, the draft is begun,
-// filled and committed. A channel does the latter three under its lock, so that
-// the order of its nonces is the order on the wire, and no lock is held while
-// anybody waits.
+// filled and committed, at last flushed. A channel begins, fills and commits
+// under its lock, so that the order of its nonces is the order on the wire; no
+// lock is held while anybody waits or writes.
 type Carrier interface {
 	Path
 	// Claim waits for room for a message with a payload of n bytes and returns
@@ -26,9 +26,13 @@ type Carrier interface {
 	// Begin places a message with a payload of n bytes, which the caller fills
 	// in before it calls Commit. On error the claim is given back.
 	Begin(claim int, onward, ret Route, n int) (Draft, error)
-	// Commit sends the draft. It does not block: what the network does not take
-	// at once is left to the link.
+	// Commit says that the draft is complete. It does not write, so that it
+	// may be called under a lock.
 	Commit(d Draft)
+	// Flush writes what is committed, unless somebody does already. It does not
+	// block: what the network does not take at once is left to the link. Call
+	// it after Commit, without a lock.
+	Flush()
 }
 
 // A Draft is a message that is being written where it will be sent from.

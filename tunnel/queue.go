@@ -55,7 +55,7 @@ func (s *segment) free() {
 
 // A queue holds the frames of a link that the network has not taken yet.
 //
-// Whoever commits a frame and finds nobody writing writes all that is ready,
+// Whoever has committed a frame and finds nobody writing writes all that is ready,
 // without blocking; what the network does not take is left to a goroutine that
 // lives until nothing is left, and owns the connection meanwhile. So there is
 // one writer at a time (the field writing), no lock is held over a write, and
@@ -108,6 +108,18 @@ func (q *queue) claim(n int) (int, error) {
 	return n, nil
 }
 
+func (q *queue) tryClaim(n int) (int, bool) {
+	n += claimRoom
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err != nil || q.queued > 0 && q.queued+n > queueLimit {
+		return 0, false
+	}
+	q.queued += n
+	q.claims++
+	return n, true
+}
+
 func (q *queue) unclaim(claim int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -149,12 +161,18 @@ func (q *queue) place(claim, n int) ([]byte, *segment, error) {
 	return s.b[at : at+n : at+n], s, nil
 }
 
-// commit says that a place has been filled, and writes if nobody does.
+// commit says that a place has been filled. It does not write.
 func (q *queue) commit(s *segment) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.claims--
 	s.pending--
-	if q.writing || q.err != nil {
+}
+
+// push writes what is ready if nobody does.
+func (q *queue) push() {
+	q.mu.Lock()
+	if q.writing || q.err != nil || q.first == nil {
 		q.mu.Unlock()
 		return
 	}

@@ -5,7 +5,9 @@ package service
 
 import (
 	"fmt"
-	"strings"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/language"
 
 	"ockam/tunnel"
 	"ockam/tunnel/wire"
@@ -51,31 +53,8 @@ func (u Uppercase) HandleMessage(m *tunnel.Message) error {
 		m.Release()
 		return fmt.Errorf("service: uppercase: %w", err)
 	}
-	m.Payload = wire.AppendString(nil, upper(s))
+	m.Payload = wire.AppendString(nil, cases.Upper(language.Und).String(s))
 	return reply(u.Router, u.Self, m)
-}
-
-// upper maps what Unicode's SpecialCasing.txt maps to several letters, and the
-// rest letter by letter.
-func upper(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if long, ok := specialUpper[r]; ok {
-			b.WriteString(long)
-		} else {
-			b.WriteString(strings.ToUpper(string(r)))
-		}
-	}
-	return b.String()
-}
-
-// specialUpper has the unconditional upper-case mappings of SpecialCasing.txt
-// that are longer than one letter.
-var specialUpper = map[rune]string{
-	'ß': "SS", 'ŉ': "ʼN", 'ǰ': "J̌", 'ΐ': "Ϊ́", 'ΰ': "Ϋ́", 'և': "ԵՒ",
-	'ẖ': "H̱", 'ẗ': "T̈", 'ẘ': "W̊", 'ẙ': "Y̊", 'ẚ': "Aʾ",
-	'ﬀ': "FF", 'ﬁ': "FI", 'ﬂ': "FL", 'ﬃ': "FFI", 'ﬄ': "FFL", 'ﬅ': "ST", 'ﬆ': "ST",
-	'ﬓ': "ՄՆ", 'ﬔ': "ՄԵ", 'ﬕ': "ՄԻ", 'ﬖ': "ՎՆ", 'ﬗ': "ՄԽ",
 }
 
 // Hop passes messages on to the next address and puts itself in front of their
