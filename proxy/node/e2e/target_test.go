@@ -1,0 +1,338 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A target is the service behind an outlet. It does what the first bytes of
+// a connection, a request, ask for, so that one target serves every test.
+type target struct {
+	addr string
+	l    *net.TCPListener
+	wg   sync.WaitGroup
+
+	mu     sync.Mutex
+	conns  map[net.Conn]struct{}
+	closed bool
+	ends   map[uint64]error // how the echo connection of a seed ended; nil is an end of stream
+	alien  []string         // what arrived and was sent by no client
+}
+
+// An operation is what a request asks the target to do.
+type operation byte
+
+const (
+	opEcho    operation = 'e' // send back what comes, until the end
+	opSource  operation = 's' // send n bytes of the seed's stream and close at once
+	opSlow    operation = 'l' // the same, spread over slowSource
+	opSink    operation = 'k' // read n bytes of the seed's stream, answer sinkOK
+	opHalf    operation = 'h' // read to the end, wait, answer the digest
+	opFlood   operation = 'f' // send until that fails
+	opHold    operation = 'n' // never read again
+	opReset   operation = 'r' // send n bytes, wait for one byte, reset
+	opDuplex  operation = 'd' // send the stream of seed+1 while checking that of seed
+	opDiscard operation = 'z' // read n bytes without a look, answer sinkOK
+	opZeros   operation = 'Z' // send n bytes that cost nothing to make
+)
+
+const (
+	slowSource = 3 * time.Second
+	halfPause  = 300 * time.Millisecond
+	sinkOK     = 'k'
+)
+
+// A request opens a connection to a target.
+type request struct {
+	op   operation
+	n    int
+	seed uint64
+}
+
+const (
+	requestMagic = "ockam-e2e-request"
+	requestLen   = len(requestMagic) + 1 + 8 + 8 + 4
+)
+
+func (r request) encode() []byte {
+	b := append([]byte(requestMagic), byte(r.op))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.n))
+	b = binary.BigEndian.AppendUint64(b, r.seed)
+	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+}
+
+var errAlien = errors.New("not a request of these tests")
+
+func parseRequest(b []byte) (request, error) {
+	body, sum := b[:requestLen-4], binary.BigEndian.Uint32(b[requestLen-4:])
+	if !bytes.HasPrefix(b, []byte(requestMagic)) || crc32.ChecksumIEEE(body) != sum {
+		return request{}, errAlien
+	}
+	b = body[len(requestMagic):]
+	return request{
+		op:   operation(b[0]),
+		n:    int(binary.BigEndian.Uint64(b[1:])),
+		seed: binary.BigEndian.Uint64(b[9:]),
+	}, nil
+}
+
+// newTarget starts a target on a free loopback port.
+func newTarget(t testing.TB) *target { return newTargetAt(t, freePort(t)) }
+
+// newTargetAt starts a target at addr and ends it with the test.
+func newTargetAt(t testing.TB, addr string) *target {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveTarget(t, l)
+}
+
+// serveTarget serves l, which it owns from then on.
+func serveTarget(t testing.TB, l net.Listener) *target {
+	tg := &target{
+		addr: l.Addr().String(), l: l.(*net.TCPListener),
+		conns: map[net.Conn]struct{}{}, ends: map[uint64]error{},
+	}
+	tg.wg.Go(tg.accept)
+	t.Cleanup(func() {
+		tg.close()
+		tg.mu.Lock()
+		defer tg.mu.Unlock()
+		for _, a := range tg.alien {
+			t.Errorf("target %s: %s", tg.addr, a)
+		}
+	})
+	return tg
+}
+
+func (tg *target) accept() {
+	for {
+		c, err := tg.l.Accept()
+		if err != nil {
+			return
+		}
+		tg.mu.Lock()
+		tg.conns[c] = struct{}{}
+		if tg.closed {
+			_ = c.Close()
+		}
+		tg.mu.Unlock()
+		tg.wg.Go(func() {
+			tg.serve(c.(*net.TCPConn))
+			_ = c.Close()
+			tg.mu.Lock()
+			delete(tg.conns, c)
+			tg.mu.Unlock()
+		})
+	}
+}
+
+// close ends the target and all its connections.
+func (tg *target) close() {
+	_ = tg.l.Close()
+	tg.mu.Lock()
+	tg.closed = true
+	for c := range tg.conns {
+		_ = c.Close()
+	}
+	tg.mu.Unlock()
+	tg.wg.Wait()
+}
+
+// open returns how many connections the target serves now.
+func (tg *target) open() int {
+	tg.mu.Lock()
+	defer tg.mu.Unlock()
+	return len(tg.conns)
+}
+
+// end returns how the connection that was opened with seed ended.
+func (tg *target) end(seed uint64) (err error, ended bool) {
+	tg.mu.Lock()
+	defer tg.mu.Unlock()
+	err, ended = tg.ends[seed]
+	return err, ended
+}
+
+func (tg *target) complain(format string, args ...any) {
+	tg.mu.Lock()
+	tg.alien = append(tg.alien, fmt.Sprintf(format, args...))
+	tg.mu.Unlock()
+}
+
+func (tg *target) serve(c *net.TCPConn) {
+	head := make([]byte, requestLen)
+	if n, err := io.ReadFull(c, head); err != nil {
+		if !bytes.HasPrefix([]byte(requestMagic), head[:min(n, len(requestMagic))]) {
+			tg.complain("%d bytes that no client sent: %x", n, head[:n])
+		}
+		return
+	}
+	r, err := parseRequest(head)
+	if err != nil {
+		tg.complain("a request that no client sent: %x", head)
+		return
+	}
+	switch r.op {
+	case opEcho:
+		_, err := io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c})
+		_ = c.CloseWrite()
+		tg.mu.Lock()
+		tg.ends[r.seed] = err
+		tg.mu.Unlock()
+	case opSource:
+		_, _ = io.CopyN(c, stream(r.seed), int64(r.n))
+	case opSlow:
+		for range 30 {
+			_, _ = io.CopyN(c, bytes.NewReader(pattern(r.n/30)), int64(r.n/30))
+			time.Sleep(slowSource / 30) // the transfer that a drain must wait for
+		}
+	case opSink:
+		answer := byte(sinkOK)
+		if _, err := checkStream(c, r.seed, r.n); err != nil {
+			answer = 'x'
+		}
+		_, _ = c.Write([]byte{answer})
+	case opHalf:
+		h := sha256.New()
+		_, err := io.Copy(h, c)
+		time.Sleep(halfPause) // the answer must find its way after the request's end
+		if err == nil {
+			_, _ = c.Write(h.Sum(nil))
+		}
+	case opFlood:
+		_, _ = io.Copy(c, struct{ io.Reader }{stream(r.seed)})
+	case opHold:
+		tg.hold(c)
+	case opReset:
+		_, _ = io.CopyN(c, stream(r.seed), int64(r.n))
+		_, _ = io.ReadFull(c, head[:1])
+		_ = c.SetLinger(0)
+	case opDuplex:
+		tg.duplex(c, r)
+	case opDiscard:
+		if _, err := io.CopyN(discard{}, c, int64(r.n)); err == nil {
+			_, _ = c.Write([]byte{sinkOK})
+		}
+	case opZeros:
+		buf := make([]byte, 128<<10)
+		for n := r.n; n > 0; n -= len(buf) {
+			if _, err := c.Write(buf[:min(n, len(buf))]); err != nil {
+				return
+			}
+		}
+	default:
+		tg.complain("operation %q", r.op)
+	}
+}
+
+// discard drops what it is given, from a large buffer of its own.
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+var discardBuffers = sync.Pool{New: func() any { return new([128 << 10]byte) }}
+
+// ReadFrom drops what r has.
+func (discard) ReadFrom(r io.Reader) (int64, error) {
+	buf := discardBuffers.Get().(*[128 << 10]byte)
+	defer discardBuffers.Put(buf)
+	for total := int64(0); ; {
+		n, err := r.Read(buf[:])
+		total += int64(n)
+		if errors.Is(err, io.EOF) {
+			return total, nil
+		} else if err != nil {
+			return total, err
+		}
+	}
+}
+
+// hold keeps c unread until the target or the peer ends it.
+func (tg *target) hold(c *net.TCPConn) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	for {
+		time.Sleep(50 * time.Millisecond) // looks for the end without reading
+		dead := false
+		if err := raw.Control(func(fd uintptr) {
+			v, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR)
+			dead = err != nil || v != 0
+		}); err != nil || dead {
+			return
+		}
+	}
+}
+
+func (tg *target) duplex(c *net.TCPConn, r request) {
+	both(func() {
+		if _, err := io.CopyN(c, stream(r.seed+1), int64(r.n)); err == nil {
+			_ = c.CloseWrite()
+		}
+	}, func() {
+		n, err := checkStream(c, r.seed, r.n)
+		if errors.Is(err, errContent) || errors.Is(err, errShort) {
+			tg.complain("stream %d: after %d of %d bytes: %v", r.seed, n, r.n, err)
+		}
+	})
+}
+
+var (
+	errContent = errors.New("a byte that was not sent here")
+	errShort   = errors.New("end of stream before the stream's end")
+)
+
+// stream returns the endless stream of bytes of seed.
+func stream(seed uint64) io.Reader {
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	return rand.NewChaCha8(key)
+}
+
+// checkStream reads n bytes from r and compares them with the stream of
+// seed; it returns how many were right.
+func checkStream(r io.Reader, seed uint64, n int) (int, error) {
+	want, buf, mine := stream(seed), make([]byte, 64<<10), make([]byte, 64<<10)
+	for done := 0; done < n; {
+		got, err := r.Read(buf[:min(len(buf), n-done)])
+		if got > 0 {
+			_, _ = io.ReadFull(want, mine[:got])
+			if !bytes.Equal(mine[:got], buf[:got]) {
+				return done, errContent
+			}
+			done += got
+		}
+		if errors.Is(err, io.EOF) && done < n {
+			return done, errShort
+		} else if err != nil && done < n {
+			return done, err
+		}
+	}
+	return n, nil
+}
+
+// pattern returns n bytes of one repeated text that no cipher leaves
+// recognizable.
+func pattern(n int) []byte {
+	return bytes.Repeat([]byte(plainPattern), n/len(plainPattern)+1)[:n]
+}
+
+// plainPattern is what must never be seen outside the two ends.
+const plainPattern = "plaintext-that-a-relay-must-never-see\n"
