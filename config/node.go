@@ -1,0 +1,207 @@
+package config
+
+import (
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"ockam/tunnel/multiaddr"
+)
+
+// A Node is one node: an identity, and what it offers and reaches.
+type Node struct {
+	Name string
+	// Identity is the name of the stored identity, which is made when there
+	// is none. It is empty for an ephemeral node.
+	Identity     string
+	Ephemeral    bool // the identity is made for this run, nothing is written
+	Listeners    []*Listener
+	Relays       []*Relay
+	RelayService *RelayService // nil: other nodes cannot register names here
+	TCPInlets    []*TCPInlet
+	TCPOutlets   []*TCPOutlet
+	Range        hcl.Range // where it stands, for errors found later
+}
+
+var nodeSchema = &hcl.BodySchema{
+	Attributes: []hcl.AttributeSchema{{Name: "identity"}, {Name: "ephemeral"}},
+	Blocks: []hcl.BlockHeaderSchema{
+		{Type: "listener", LabelNames: []string{"transport"}},
+		{Type: "relay", LabelNames: []string{"name"}},
+		{Type: "relay_service"},
+		{Type: "tcp_inlet", LabelNames: []string{"name"}},
+		{Type: "tcp_outlet", LabelNames: []string{"name"}},
+	},
+}
+
+// A nodeBlock is a node while it is being decoded.
+type nodeBlock struct {
+	block
+	node   *Node
+	blocks hcl.Blocks
+	broken bool // something in it was not understood
+}
+
+// addNode takes up a node block. It returns nil if its name is taken.
+func (l *loader) addNode(hb *hcl.Block, s scope) *nodeBlock {
+	name := hb.Labels[0]
+	if first := l.nodes[name]; first != nil {
+		l.errorf(hb.DefRange, "Duplicate node", "A node %q stands at %s already. Everything of a node stands in one block.", name, line(first.at))
+		return nil
+	}
+	before := len(l.diags)
+	content := l.content(hb.Body, nodeSchema)
+	n := &nodeBlock{
+		block:  block{scope: s, kind: "node", name: name, at: hb.DefRange, attrs: content.Attributes},
+		node:   &Node{Name: name, Range: hb.DefRange},
+		blocks: content.Blocks,
+		broken: len(l.diags) > before,
+	}
+	n.checkName()
+	l.nodes[name] = n
+	return n
+}
+
+// decodeListeners decodes the listeners alone, as other nodes may refer to
+// them by /node/NAME.
+func (n *nodeBlock) decodeListeners() {
+	seen := names{}
+	for _, hb := range n.blocks.OfType("listener") {
+		for _, b := range n.instances(hb, listenerSchema) {
+			if n.unique(seen, b) {
+				n.node.Listeners = append(n.node.Listeners, b.listener())
+			}
+		}
+	}
+}
+
+// decode decodes everything else.
+func (n *nodeBlock) decode() *Node {
+	n.decodeIdentity()
+	seen := names{}
+	for _, hb := range n.blocks {
+		schema := schemas[hb.Type]
+		if schema == nil {
+			continue // a listener
+		}
+		for _, b := range n.instances(hb, schema) {
+			if n.unique(seen, b) {
+				n.add(b)
+			}
+		}
+	}
+	if len(n.blocks) == 0 && !n.broken {
+		n.errorf(n.at, "Nothing in the node", "The node offers and reaches nothing. Give it a listener, relay, relay_service, tcp_inlet or tcp_outlet.")
+	}
+	return n.node
+}
+
+// schemas says what may stand in each block of a node but listeners.
+var schemas = map[string]*hcl.BodySchema{
+	"relay":         relaySchema,
+	"relay_service": relayServiceSchema,
+	"tcp_inlet":     tcpInletSchema,
+	"tcp_outlet":    tcpOutletSchema,
+}
+
+// add decodes one block of the node. A new kind of block gets a line here.
+func (n *nodeBlock) add(b *block) {
+	switch b.kind {
+	case "relay":
+		n.node.Relays = append(n.node.Relays, b.relay())
+	case "relay_service":
+		n.node.RelayService = b.relayService()
+	case "tcp_inlet":
+		n.node.TCPInlets = append(n.node.TCPInlets, b.tcpInlet())
+	case "tcp_outlet":
+		n.node.TCPOutlets = append(n.node.TCPOutlets, b.tcpOutlet())
+	}
+}
+
+func (n *nodeBlock) decodeIdentity() {
+	identity, at, named := n.text("identity", n.name)
+	ephemeral, _ := n.flag("ephemeral")
+	switch {
+	case named && ephemeral:
+		n.errorf(at, "Two kinds of identity", "An ephemeral node has an identity of its own, made for each run; leave out identity or ephemeral.")
+	case named && !goodName.MatchString(identity):
+		n.errorf(at, "Bad name", "%q cannot be the name of an identity. Names are made of letters, digits, '-', '_' and '.'.", identity)
+	case !named && !ephemeral:
+		identity = n.name
+	}
+	n.node.Identity, n.node.Ephemeral = identity, ephemeral
+}
+
+// names holds where each label of each kind stands.
+type names map[[2]string]hcl.Range
+
+// unique reports whether b is the first of its kind and label.
+func (n *nodeBlock) unique(seen names, b *block) bool {
+	key := [2]string{b.kind, b.name}
+	first, twice := seen[key]
+	if !twice {
+		seen[key] = b.at
+		return true
+	}
+	if b.name == "" {
+		n.errorf(b.at, "Duplicate "+b.kind, "A node has one %s; there is another at %s.", b.kind, line(first))
+	} else {
+		n.errorf(b.at, "Duplicate "+b.kind, "There is a %s %q in this node at %s already.", b.kind, b.name, line(first))
+	}
+	return false
+}
+
+// expandNodes replaces each /node/NAME by the address on which that node of
+// this configuration listens.
+func (l *loader) expandNodes(addr multiaddr.Addr, at hcl.Range) (multiaddr.Addr, bool) {
+	var out multiaddr.Addr
+	for _, c := range addr {
+		if c.Protocol != multiaddr.Node {
+			out = append(out, c)
+			continue
+		}
+		n := l.nodes[c.Value]
+		if n == nil {
+			l.errorf(at, "Unknown node", "There is no node %q in this configuration.%s", c.Value,
+				didYouMean(c.Value, slices.Sorted(maps.Keys(l.nodes)), "/node/%s"))
+			return nil, false
+		}
+		if len(n.node.Listeners) == 0 {
+			if len(n.blocks.OfType("listener")) == 0 {
+				l.errorf(at, "Node without a listener", "The node %q has no listener \"tcp\", so nobody can connect to it.", c.Value)
+			}
+			return nil, false
+		}
+		host, port, err := net.SplitHostPort(n.node.Listeners[0].Address)
+		if err != nil {
+			return nil, false // has been reported
+		}
+		if port == "0" {
+			l.errorf(at, "Port not known yet", "The listener of node %q takes a free port (port 0), which is not known before it runs. Give it a fixed port.", c.Value)
+			return nil, false
+		}
+		out = append(out, hostComponent(host), multiaddr.Component{Protocol: multiaddr.TCP, Value: port})
+	}
+	return out, true
+}
+
+// hostComponent returns the place of a listener's host, seen from the same
+// machine.
+func hostComponent(host string) multiaddr.Component {
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return multiaddr.Component{Protocol: multiaddr.DNSAddr, Value: host}
+	case ip == netip.IPv4Unspecified():
+		return multiaddr.Component{Protocol: multiaddr.IP4, Value: "127.0.0.1"}
+	case ip == netip.IPv6Unspecified():
+		return multiaddr.Component{Protocol: multiaddr.IP6, Value: "::1"}
+	case ip.Is4():
+		return multiaddr.Component{Protocol: multiaddr.IP4, Value: ip.String()}
+	default:
+		return multiaddr.Component{Protocol: multiaddr.IP6, Value: ip.WithZone("").String()}
+	}
+}

@@ -1,0 +1,6 @@
+tcp_inlet "db" {
+  from = "127.0.0.1:1"
+}
+node "app" {
+  listener "tcp" { address = "127.0.0.1:4000" }
+}

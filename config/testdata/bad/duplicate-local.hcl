@@ -1,0 +1,9 @@
+locals {
+  a = 1
+}
+locals {
+  a = 2
+}
+node "app" {
+  listener "tcp" { address = "127.0.0.1:4000" }
+}

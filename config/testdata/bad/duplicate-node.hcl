@@ -1,0 +1,6 @@
+node "app" {
+  listener "tcp" { address = "127.0.0.1:4000" }
+}
+node "app" {
+  listener "tcp" { address = "127.0.0.1:4001" }
+}

@@ -1,0 +1,7 @@
+node "app" {
+  tcp_inlet "db" {
+    from  = node.app.identifier
+    to    = "/ip4/10.0.0.1/tcp/4000/secure/api/service/postgres"
+    allow = "I1111111111111111111111111111111111111111111111111111111111111111"
+  }
+}

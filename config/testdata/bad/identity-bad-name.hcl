@@ -1,0 +1,4 @@
+node "app" {
+  identity = "a b"
+  listener "tcp" { address = "127.0.0.1:4000" }
+}

@@ -1,0 +1,3 @@
+node "app" {
+  listener "tcp" { address = ":4000" }
+}

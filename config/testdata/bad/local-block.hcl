@@ -1,0 +1,6 @@
+locals {
+  a {}
+}
+node "app" {
+  listener "tcp" { address = "127.0.0.1:4000" }
+}

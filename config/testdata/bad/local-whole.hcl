@@ -1,0 +1,7 @@
+locals { a = 1 }
+node "app" {
+  tcp_outlet "db" {
+    to    = "127.0.0.1:5432"
+    allow = local
+  }
+}

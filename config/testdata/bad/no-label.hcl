@@ -1,0 +1,3 @@
+node {
+  listener "tcp" { address = "127.0.0.1:4000" }
+}

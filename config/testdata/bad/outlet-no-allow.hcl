@@ -1,0 +1,5 @@
+node "app" {
+  tcp_outlet "db" {
+    to    = "127.0.0.1:5432"
+  }
+}

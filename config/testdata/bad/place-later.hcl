@@ -1,0 +1,7 @@
+node "app" {
+  tcp_inlet "db" {
+    from  = "127.0.0.1:15432"
+    to    = "/ip4/10.0.0.1/udp/4000/quic/secure/api/service/postgres"
+    allow = "I1111111111111111111111111111111111111111111111111111111111111111"
+  }
+}

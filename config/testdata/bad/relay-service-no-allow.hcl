@@ -1,0 +1,4 @@
+node "app" {
+  listener "tcp" { address = "127.0.0.1:4000" }
+  relay_service {}
+}

@@ -1,0 +1,3 @@
+node "app" {
+  listener "tcp" { address = "127.0.0.1:0 }
+}

@@ -1,0 +1,3 @@
+node "app" {
+  tcp_inlet "a" "b" {}
+}

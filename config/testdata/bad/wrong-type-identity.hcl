@@ -1,0 +1,5 @@
+node "app" {
+  identity = 5
+  ephemeral = "yes"
+  listener "tcp" { address = "127.0.0.1:4000" }
+}
