@@ -1,0 +1,193 @@
+package secure
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+
+	"github.com/flynn/noise"
+
+	"ockam/tunnel/identity"
+	"ockam/tunnel/vault"
+)
+
+// protocolName begins every handshake in place of Noise's own name
+// (docs/protocol.md, Handshake). It has the length of a hash, so it is used as it is.
+const protocolName = "OCKAM_XX_25519_AES256_GCM_SHA256"
+
+// suiteName makes flynn/noise's protocol string longer than a hash, so that it is
+// hashed: then nameHash can put protocolName in place of the hash.
+const suiteName = "25519_AESGCM_SHA256_with_the_name_of_Ockam"
+
+var noiseString = []byte("Noise_XX_" + suiteName)
+
+// A suite is the standard cipher suite with another protocol name, and with a
+// static key that never leaves its vault.
+type suite struct {
+	noise.CipherSuite
+	vault  vault.Agreer
+	handle vault.Handle
+}
+
+func newSuite(v vault.Agreer, h vault.Handle) *suite {
+	return &suite{noise.NewCipherSuite(noise.DH25519, noise.CipherAESGCM, noise.HashSHA256), v, h}
+}
+
+// Name returns the name that flynn/noise puts behind the pattern's.
+func (s *suite) Name() []byte { return []byte(suiteName) }
+
+// Hash returns SHA-256 that answers protocolName for noiseString.
+func (s *suite) Hash() hash.Hash { return &nameHash{Hash: sha256.New()} }
+
+// DH agrees on a secret; the vault's handle stands for the static private key.
+func (s *suite) DH(private, public []byte) ([]byte, error) {
+	if string(private) == string(s.handle) {
+		return s.vault.Agree(s.handle, public)
+	}
+	return s.CipherSuite.DH(private, public)
+}
+
+type nameHash struct {
+	hash.Hash
+	seen []byte // since the last Reset, up to one byte more than noiseString
+}
+
+func (h *nameHash) Write(p []byte) (int, error) {
+	if room := len(noiseString) + 1 - len(h.seen); room > 0 {
+		h.seen = append(h.seen, p[:min(room, len(p))]...)
+	}
+	return h.Hash.Write(p)
+}
+
+func (h *nameHash) Reset() {
+	h.seen = h.seen[:0]
+	h.Hash.Reset()
+}
+
+func (h *nameHash) Sum(b []byte) []byte {
+	if bytes.Equal(h.seen, noiseString) {
+		return append(b, protocolName...)
+	}
+	return h.Hash.Sum(b)
+}
+
+// A handshake is one end's Noise state with what it takes to make it again: a
+// message that does not fit leaves flynn/noise's state unusable, but the genuine
+// one may still come.
+type handshake struct {
+	initiator bool
+	suite     *suite
+	static    noise.DHKey
+	ephemeral []byte
+	proof     []byte // our payload 2 or 3
+	state     *noise.HandshakeState
+	first     []byte // message 1 as the responder received it
+}
+
+func newHandshake(cfg *Config, initiator bool) (*handshake, error) {
+	key, attestation, err := cfg.Identity.ChannelKey()
+	if err != nil {
+		return nil, err
+	}
+	proof := identity.Proof{History: cfg.Identity.History, Attestation: attestation}
+	if cfg.Credential != nil {
+		c, err := cfg.Credential()
+		if err != nil {
+			return nil, fmt.Errorf("secure: credential to present: %w", err)
+		}
+		if c != nil {
+			proof.Credentials = []*identity.Credential{c}
+		}
+	}
+	h := &handshake{initiator: initiator, suite: newSuite(cfg.Identity.Vault, key.Handle()), proof: proof.Bytes()}
+	h.static = noise.DHKey{Private: []byte(key.Handle()), Public: key.Bytes}
+	if h.ephemeral, err = cfg.ephemeral(); err != nil {
+		return nil, err
+	}
+	return h, h.reset()
+}
+
+func (h *handshake) reset() (err error) {
+	h.state, err = noise.NewHandshakeState(noise.Config{
+		CipherSuite: h.suite, Random: bytes.NewReader(h.ephemeral), Pattern: noise.HandshakeXX,
+		Initiator: h.initiator, StaticKeypair: h.static,
+	})
+	return err
+}
+
+// wipe forgets the ephemeral secret.
+func (h *handshake) wipe() { clear(h.ephemeral) }
+
+// message1 makes the initiator's first message.
+func (h *handshake) message1() ([]byte, error) {
+	msg, _, _, err := h.state.WriteMessage(nil, nil)
+	return msg, err
+}
+
+// message2 reads message 1 and makes the responder's answer.
+func (h *handshake) message2(msg1 []byte) ([]byte, error) {
+	if len(msg1) > maxHandshakeMessage {
+		return nil, ErrOpen
+	}
+	h.first = msg1
+	if _, _, _, err := h.state.ReadMessage(nil, msg1); err != nil {
+		return nil, err
+	}
+	msg, _, _, err := h.state.WriteMessage(nil, h.proof)
+	return msg, err
+}
+
+// again makes the state anew after a message that did not fit.
+func (h *handshake) again() error {
+	if err := h.reset(); err != nil {
+		return err
+	}
+	var err error
+	if h.initiator {
+		_, err = h.message1()
+	} else {
+		_, err = h.message2(h.first)
+	}
+	return err
+}
+
+// open reads message 2 or 3 and returns the peer's payload and static key. On
+// error the handshake is ready for another try.
+func (h *handshake) open(msg []byte) (payload []byte, peer []byte, keys *transportKeys, err error) {
+	if len(msg) > maxHandshakeMessage {
+		return nil, nil, nil, ErrOpen
+	}
+	payload, k1, k2, err := h.state.ReadMessage(nil, msg)
+	if err != nil {
+		if aerr := h.again(); aerr != nil {
+			return nil, nil, nil, aerr
+		}
+		return nil, nil, nil, fmt.Errorf("%w: handshake: %w", ErrOpen, err)
+	}
+	return payload, h.state.PeerStatic(), split(h.initiator, k1, k2), nil
+}
+
+// message3 makes the initiator's last message and the keys.
+func (h *handshake) message3() ([]byte, *transportKeys, error) {
+	msg, k1, k2, err := h.state.WriteMessage(nil, h.proof)
+	if err != nil {
+		return nil, nil, err
+	}
+	return msg, split(true, k1, k2), nil
+}
+
+// transportKeys are the first keys of the two directions.
+type transportKeys struct{ seal, open [32]byte }
+
+// split assigns the outputs of the handshake. The initiator seals with the
+// second: the other way round than Noise has it.
+func split(initiator bool, k1, k2 *noise.CipherState) *transportKeys {
+	if k1 == nil || k2 == nil {
+		return nil
+	}
+	if initiator {
+		return &transportKeys{seal: k2.UnsafeKey(), open: k1.UnsafeKey()}
+	}
+	return &transportKeys{seal: k1.UnsafeKey(), open: k2.UnsafeKey()}
+}

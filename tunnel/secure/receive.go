@@ -1,0 +1,107 @@
+package secure
+
+import (
+	"fmt"
+
+	"ockam/tunnel"
+	"ockam/tunnel/identity"
+)
+
+// handleFrame opens a frame and does what it says. It consumes m. Errors change
+// nothing and are not told to the peer.
+func (c *Channel) handleFrame(m *tunnel.Message) error {
+	p, err := c.openFrame(m)
+	if err != nil {
+		m.Release()
+		return err
+	}
+	switch p.kind {
+	case kindClose:
+		m.Release()
+		if c.closed.CompareAndSwap(false, true) {
+			c.end(ErrPeerClosed)
+		}
+		return nil
+	case kindRefresh:
+		err := c.refresh(&p)
+		m.Release()
+		return err
+	default:
+		m.Onward, m.Return, m.Payload, m.Origin = p.onward, p.ret, p.payload, c.origin
+		m.PrependReturn(c.origin.Address())
+		return c.cfg.Router.Deliver(m)
+	}
+}
+
+// openFrame opens and decodes a frame, and has the channel follow the way that
+// it came.
+func (c *Channel) openFrame(m *tunnel.Message) (plaintext, error) {
+	c.recv.Lock()
+	defer c.recv.Unlock()
+	defer c.wipeIfClosed()
+	nonce, text, err := c.open.open(m.Payload)
+	if err != nil {
+		return plaintext{}, err
+	}
+	c.received.Add(1)
+	p, err := parsePlaintext(text)
+	if err != nil {
+		return p, fmt.Errorf("secure: plaintext: %w", err)
+	}
+	if c.follow && p.kind == kindPayload && nonce > c.followed {
+		c.followed = nonce
+		if !m.Return.Equal(c.hops) {
+			c.reroute(m.Return)
+		}
+	}
+	return p, nil
+}
+
+// wipeIfClosed forgets the keys of a channel that has ended meanwhile. Called
+// with the receive lock.
+func (c *Channel) wipeIfClosed() {
+	if c.closed.Load() {
+		c.open.wipe()
+	}
+}
+
+// reroute makes the way back of a frame the way of our frames: a responder
+// follows an initiator that found another way (docs/protocol.md, Routes of a
+// channel). Called with the receive lock.
+func (c *Channel) reroute(hops tunnel.Route) {
+	path, rest, err := c.cfg.Router.Path(hops)
+	if err != nil {
+		return
+	}
+	under, ok := path.(tunnel.Carrier)
+	if !ok || under.Origin().Attach(c) != nil {
+		return
+	}
+	c.hops = hops.Clone()
+	route := rest.Join(c.last)
+	c.mu.Lock()
+	old := c.under
+	c.under, c.route = under, route
+	c.mu.Unlock()
+	if old.Origin() != under.Origin() {
+		old.Origin().Detach(c)
+	}
+	if c.closed.Load() {
+		under.Origin().Detach(c)
+	}
+}
+
+// refresh takes a credential that the peer presents anew.
+func (c *Channel) refresh(p *plaintext) error {
+	r, _, err := identity.ParseRefresh(p.refresh)
+	if err != nil {
+		return err
+	}
+	if id := r.History.Identifier(); id != c.peer {
+		return fmt.Errorf("%w: %v presents the history of %v", ErrUnauthorized, c.peer, id)
+	}
+	if err := c.cfg.Histories.UpdateHistory(r.History); err != nil {
+		return err
+	}
+	return c.cfg.storeAttributes(c.peer, r.Credentials)
+}
