@@ -122,12 +122,12 @@ func checkSink(addr string, n int) error {
 // checkHalfClose sends a request, ends its own direction and wants the answer
 // that the target gives a while later.
 func checkHalfClose(addr string) error {
-	c, err := open(addr, request{op: opHalf})
+	body := pattern(100 << 10)
+	c, err := open(addr, request{op: opHalf, n: len(body)})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	body := pattern(100 << 10)
 	if _, err := c.Write(body); err != nil {
 		return err
 	}

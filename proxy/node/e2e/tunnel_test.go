@@ -36,9 +36,11 @@ type tunnelSetup struct {
 	fromApp string // relay's address as app dials it; empty is listen
 	inlet   string // empty is a free loopback port
 	spaces  map[string]*namespace
-	limits  map[string]int      // node name to file descriptor limit
-	args    map[string][]string // node name to more arguments of run
-	unstart bool                // make everything, start nothing
+	limits  map[string]int                // node name to file descriptor limit
+	args    map[string][]string           // node name to more arguments of run
+	home    string                        // one home for all; empty gives each its own
+	edit    func(node, hcl string) string // changes a configuration
+	stopped bool                          // make everything, start nothing
 }
 
 // A host is one place where the program runs.
@@ -58,17 +60,35 @@ type host struct {
 // newHost makes a home and the identity of the node name in it.
 func newHost(t testing.TB, s tunnelSetup, name string) *host {
 	t.Helper()
-	dir := t.TempDir()
+	dir := openDir(t)
+	home := s.home
+	if home == "" {
+		home = filepath.Join(dir, "home")
+	}
 	h := &host{
-		t: t, name: name, home: filepath.Join(dir, "home"), file: filepath.Join(dir, name+".hcl"),
+		t: t, name: name, home: home, file: filepath.Join(dir, name+".hcl"),
 		space: s.spaces[name], limit: s.limits[name], args: s.args[name], binary: program(t),
 	}
-	if err := os.Mkdir(h.home, 0o700); err != nil {
+	if err := os.MkdirAll(h.home, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	h.command("identity", "create", name)
 	h.id = h.identifier(name)
 	return h
+}
+
+// openDir makes a folder that other users can enter, unlike t.TempDir.
+func openDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(buildDir, "host")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 var identifierForm = regexp.MustCompile(`\bI[0-9a-f]{64}\b`)
@@ -144,7 +164,7 @@ func newTunnel(t testing.TB, s tunnelSetup) *tunnel {
 	tn.setup = s
 	tn.relay, tn.db, tn.app = newHost(t, s, "relay"), newHost(t, s, "db"), newHost(t, s, "app")
 	tn.configure()
-	if !s.unstart {
+	if !s.stopped {
 		tn.start()
 	}
 	return tn
@@ -167,7 +187,7 @@ func (tn *tunnel) configure() {
 	if s.secure {
 		registrars, register = fmt.Sprintf("[%q]", tn.db.id), "/secure/api"
 	}
-	tn.relay.configure(fmt.Sprintf(`
+	tn.write(tn.relay, fmt.Sprintf(`
 node "relay" {
   listener "tcp" {
     address = %q
@@ -177,7 +197,7 @@ node "relay" {
   }
 }
 `, tn.listen, registrars))
-	tn.db.configure(fmt.Sprintf(`
+	tn.write(tn.db, fmt.Sprintf(`
 node "db" {
   relay "db" {
     at = %q
@@ -188,7 +208,7 @@ node "db" {
   }
 }
 `, multiAddr(t, s.fromDB)+register, s.target, tn.app.id))
-	tn.app.configure(fmt.Sprintf(`
+	tn.write(tn.app, fmt.Sprintf(`
 node "app" {
   tcp_inlet "service" {
     from  = %q
@@ -197,6 +217,15 @@ node "app" {
   }
 }
 `, tn.inlet, multiAddr(t, s.fromApp)+"/service/forward_to_db/secure/api/service/service", tn.db.id))
+}
+
+// write configures h, after the change that the test asks for.
+func (tn *tunnel) write(h *host, hcl string) {
+	tn.t.Helper()
+	if tn.setup.edit != nil {
+		hcl = tn.setup.edit(h.name, hcl)
+	}
+	h.configure(hcl)
 }
 
 func (tn *tunnel) start() {
