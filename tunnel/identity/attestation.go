@@ -60,7 +60,10 @@ func ParseAttestation(b []byte) (*Attestation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a, a.decode()
+	if err := a.decode(); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // attestation reads the outer form only.
@@ -111,7 +114,7 @@ func (a *Attestation) encode() []byte {
 	}
 	b = appendTimestamp(b, a.CreatedAt)
 	b = appendTimestamp(b, a.ExpiresAt)
-	return appendVersioned(nil, attestationData, b)
+	return encodeVersioned(attestationData, b)
 }
 
 func (a *Attestation) append(b []byte) []byte {

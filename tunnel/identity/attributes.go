@@ -20,8 +20,10 @@ type Attributes struct {
 // value counts. Bytes after them are ignored; b is not kept.
 func ParseAttributes(b []byte) (Attributes, error) {
 	var a Attributes
-	err := (&decoder{b}).attributes(&a)
-	return a, err
+	if err := (&decoder{b}).attributes(&a); err != nil {
+		return Attributes{}, err
+	}
+	return a, nil
 }
 
 func (d *decoder) attributes(a *Attributes) error {

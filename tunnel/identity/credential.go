@@ -38,8 +38,13 @@ type CredentialData struct {
 
 // Entry returns what is to be stored about the subject once the credential has
 // been verified at now.
-func (d *CredentialData) Entry(now time.Time) AttributesEntry {
-	return AttributesEntry{Attributes: d.Attributes, AddedAt: At(now), ExpiresAt: d.ExpiresAt, AttestedBy: d.Issuer}
+func (data *CredentialData) Entry(now time.Time) AttributesEntry {
+	return AttributesEntry{
+		Attributes: data.Attributes,
+		AddedAt:    At(now),
+		ExpiresAt:  data.ExpiresAt,
+		AttestedBy: data.Issuer,
+	}
 }
 
 // ParseCredential decodes a credential and what is signed in it. It does not
@@ -51,8 +56,10 @@ func ParseCredential(b []byte) (*Credential, error) {
 		return nil, err
 	}
 	c := parseCredentialItem(item)
-	_, err = c.Data()
-	return c, err
+	if _, err := c.Data(); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // ParseCredentialText reads the text form: hexadecimal digits of either case
@@ -135,7 +142,10 @@ func (c *Credential) Data() (*CredentialData, error) {
 		func() error { return d.attributes(&data.Attributes) },
 		func() error { return d.timestamp(&data.CreatedAt) },
 		func() error { return d.timestamp(&data.ExpiresAt) })
-	return data, err
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
 }
 
 func (data *CredentialData) encode() []byte {
@@ -151,7 +161,7 @@ func (data *CredentialData) encode() []byte {
 	b = data.Attributes.append(b)
 	b = appendTimestamp(b, data.CreatedAt)
 	b = appendTimestamp(b, data.ExpiresAt)
-	return appendVersioned(nil, credentialData, b)
+	return encodeVersioned(credentialData, b)
 }
 
 // VerifyOptions says whose credentials are accepted.
@@ -202,7 +212,10 @@ func (c *Credential) Verify(opt VerifyOptions) (*CredentialData, error) {
 	if err != nil {
 		return nil, err
 	}
-	return data, c.verifyData(data, opt.Subject, now)
+	if err := c.verifyData(data, opt.Subject, now); err != nil {
+		return nil, err
+	}
+	return data, nil
 }
 
 // verifyData checks what the credential says against the subject expected, the

@@ -166,7 +166,7 @@ func (c *change) encode() []byte {
 	}
 	b = appendTimestamp(b, c.ValidFrom)
 	b = appendTimestamp(b, c.ValidUntil)
-	return appendVersioned(nil, changeData, b)
+	return encodeVersioned(changeData, b)
 }
 
 func (h *History) append(b []byte) []byte {

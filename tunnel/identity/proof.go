@@ -31,10 +31,13 @@ func ParseProof(b []byte) (*Proof, error) {
 		func() (err error) { p.History, err = d.history(); return err },
 		func() (err error) { p.Attestation, err = d.attestation(); return err },
 		func() error { return d.credentials(&p.Credentials) })
+	if err == nil {
+		err = p.Attestation.decode()
+	}
 	if err != nil {
 		return nil, err
 	}
-	return p, p.Attestation.decode()
+	return p, nil
 }
 
 // Bytes returns the encoded proof.

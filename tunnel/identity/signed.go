@@ -20,24 +20,20 @@ const (
 // version is the only one there is, for all three types of data.
 const version = 1
 
-// appendVersioned wraps data as it is signed.
-func appendVersioned(b []byte, t dataType, data []byte) []byte {
-	b = appendHead(b, majorArray, 3)
+// encodeVersioned wraps data as it is signed.
+func encodeVersioned(t dataType, data []byte) []byte {
+	b := appendHead(nil, majorArray, 3)
 	b = appendHead(b, majorUint, version)
 	b = appendHead(b, majorUint, uint64(t))
 	return appendBytes(b, data)
 }
 
-// versioned reads what appendVersioned wrote and returns a decoder of the data.
+// versioned reads what encodeVersioned wrote and returns a decoder of the data.
 func versioned(blob []byte, want dataType) (*decoder, error) {
 	d := &decoder{blob}
 	var v, t byte
 	var data []byte
-	err := d.record(3,
-		func() error { return d.small(&v) },
-		func() error { return d.small(&t) },
-		func() (err error) { data, err = d.bytes(); return err })
-	if err != nil {
+	if err := d.versioned(&v, &t, &data); err != nil {
 		return nil, err
 	}
 	if v != version {
@@ -47,6 +43,13 @@ func versioned(blob []byte, want dataType) (*decoder, error) {
 		return nil, fmt.Errorf("identity: signed data of type %d where %d is due", t, want)
 	}
 	return &decoder{data}, nil
+}
+
+func (d *decoder) versioned(v, t *byte, data *[]byte) error {
+	return d.record(3,
+		func() error { return d.small(v) },
+		func() error { return d.small(t) },
+		func() (err error) { *data, err = d.bytes(); return err })
 }
 
 // A signature is over the SHA-256 of a versioned blob.
