@@ -1,12 +1,16 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 
 	"ockam/tunnel/multiaddr"
 )
@@ -23,11 +27,17 @@ type Node struct {
 	RelayService *RelayService // nil: other nodes cannot register names here
 	TCPInlets    []*TCPInlet
 	TCPOutlets   []*TCPOutlet
-	Range        hcl.Range // where it stands, for errors found later
+	// Services are the small workers that everybody may reach over the node's
+	// listeners and channels: "uppercase", "hop". (Echo always is.)
+	Services []string
+	Range    hcl.Range // where it stands, for errors found later
 }
 
+// services are the workers that a node can be asked to offer.
+var services = []string{"echo", "hop", "uppercase"}
+
 var nodeSchema = &hcl.BodySchema{
-	Attributes: []hcl.AttributeSchema{{Name: "identity"}, {Name: "ephemeral"}},
+	Attributes: []hcl.AttributeSchema{{Name: "identity"}, {Name: "ephemeral"}, {Name: "services"}},
 	Blocks: []hcl.BlockHeaderSchema{
 		{Type: "listener", LabelNames: []string{"transport"}},
 		{Type: "relay", LabelNames: []string{"name"}},
@@ -81,6 +91,7 @@ func (n *nodeBlock) decodeListeners() {
 // decode decodes everything else.
 func (n *nodeBlock) decode() *Node {
 	n.decodeIdentity()
+	n.decodeServices()
 	seen := names{}
 	for _, hb := range n.blocks {
 		schema := schemas[hb.Type]
@@ -93,7 +104,7 @@ func (n *nodeBlock) decode() *Node {
 			}
 		}
 	}
-	if len(n.blocks) == 0 && !n.broken {
+	if len(n.blocks) == 0 && len(n.node.Services) == 0 && !n.broken {
 		n.errorf(n.at, "Nothing in the node", "The node offers and reaches nothing. Give it a listener, relay, relay_service, tcp_inlet or tcp_outlet.")
 	}
 	return n.node
@@ -133,6 +144,37 @@ func (n *nodeBlock) decodeIdentity() {
 		identity = n.name
 	}
 	n.node.Identity, n.node.Ephemeral = identity, ephemeral
+}
+
+func (n *nodeBlock) decodeServices() {
+	attr := n.attrs["services"]
+	if attr == nil {
+		return
+	}
+	at := attr.Expr.Range()
+	list, err := convert.Convert(n.eval(attr.Expr), cty.List(cty.String))
+	if err != nil || !list.IsWhollyKnown() || list.IsNull() || list.ContainsMarked() {
+		n.errorf(at, "Wrong type", `services takes a list of names, such as ["uppercase"].`)
+		return
+	}
+	for _, e := range list.AsValueSlice() {
+		if e.IsNull() {
+			continue
+		}
+		name := e.AsString()
+		if !slices.Contains(services, name) {
+			detail := fmt.Sprintf("There is no service %q; there are %s.", name, strings.Join(services, ", "))
+			if close := nearest(name, services); close != "" {
+				detail += fmt.Sprintf(" Did you mean %q?", close)
+			}
+			n.errorf(at, "Unknown service", "%s", detail)
+			continue
+		}
+		if name == "hop" {
+			n.warnf(at, "Everything in the node is reachable", "A hop passes messages on to whatever they name. It is for trying things out.")
+		}
+		n.node.Services = append(n.node.Services, name)
+	}
 }
 
 // names holds where each label of each kind stands.
