@@ -71,21 +71,21 @@ func TestRelaySeesCiphertextOnly(t *testing.T) {
 		if raceEnabled {
 			return // the detector's shadow memory is too large to search
 		}
-		if k, size := searchMemory(t, w.relay.pid(), patternPart); k > 0 {
+		if k, size := searchMemory(t, w.relay.pid()); k > 0 {
 			t.Errorf("the relay's memory holds the plaintext, %d times", k)
 		} else {
 			t.Logf("searched %d MiB of the relay's memory", size>>20)
 		}
 		// The search itself is tried on a process that does hold the text.
-		if k, _ := searchMemory(t, os.Getpid(), patternPart); k == 0 {
+		if k, _ := searchMemory(t, os.Getpid()); k == 0 {
 			t.Error("the search finds nothing in this very process")
 		}
 	})
 }
 
-// searchMemory counts how often text is in the readable memory of a process,
+// searchMemory counts how often patternPart is in the readable memory of a process,
 // which is halted meanwhile, and how many bytes that memory has.
-func searchMemory(t *testing.T, pid int, text string) (found int, size int64) {
+func searchMemory(t *testing.T, pid int) (found int, size int64) {
 	t.Helper()
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
 	if err != nil {
@@ -109,9 +109,9 @@ func searchMemory(t *testing.T, pid int, text string) (found int, size int64) {
 		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); err != nil || mode[0] != 'r' {
 			continue
 		}
-		for at := from; at < to; at += int64(len(buf) - len(text)) {
+		for at := from; at < to; at += int64(len(buf) - len(patternPart)) {
 			n, err := mem.ReadAt(buf[:min(int64(len(buf)), to-at)], at)
-			found += bytes.Count(buf[:n], []byte(text))
+			found += bytes.Count(buf[:n], []byte(patternPart))
 			size += int64(n)
 			if err != nil {
 				break // a region that cannot be read, such as vvar

@@ -278,9 +278,9 @@ func freePort(t testing.TB) string {
 }
 
 // waitListening waits until addr takes connections.
-func waitListening(t testing.TB, p *process, addr string) time.Duration {
+func waitListening(t testing.TB, p *process, addr string) {
 	t.Helper()
-	return eventually(t, slow(10*time.Second), func() error {
+	eventually(t, slow(10*time.Second), func() error {
 		if !p.running() {
 			t.Fatalf("%s ended at its start: %s", p.name, tail(p.output(), 2000))
 		}

@@ -83,12 +83,7 @@ func newDatabase(t testing.TB, space *namespace) *database {
 	db := &database{t: t, bin: findPostgres(t)}
 	db.local = endpoint{db: db, space: space, addr: "127.0.0.1:" + databasePort}
 	who := serverUser(t)
-	// Not t.TempDir: its parents may be closed to other users.
-	dir, err := os.MkdirTemp(buildDir, "postgres")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := openDir(t)
 	cert, key := writeCertificate(t, dir)
 	db.certs = cert
 	for _, path := range []string{dir, cert, key} {

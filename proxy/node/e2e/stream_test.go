@@ -49,6 +49,7 @@ func TestStreams(t *testing.T) {
 		t.Run("both ways at once", func(t *testing.T) { checkDuplex(t, tn.inlet, 8, 4<<20) })
 		t.Run("target resets", func(t *testing.T) { checkTargetReset(t, tn.inlet) })
 		t.Run("client resets", func(t *testing.T) { checkClientReset(t, tn.inlet, tg) })
+		t.Run("client sends and closes", func(t *testing.T) { checkSendAndClose(t, tn.inlet, tg) })
 		t.Run("client closes", func(t *testing.T) { checkClientCloses(t, tn.inlet, tg) })
 		tn.stop()
 	})
@@ -82,6 +83,9 @@ func duplex(addr string, n int, limit time.Duration) (got int, err error) {
 		func() { _, _ = io.CopyN(c, stream(seed), int64(n)) },
 		func() { got, err = checkStream(c, seed+1, n) },
 	)
+	if err == nil {
+		_, err = io.ReadFull(c, make([]byte, 1))
+	}
 	return got, err
 }
 
@@ -157,6 +161,30 @@ func checkClientCloses(t *testing.T, addr string, tg *target) {
 		}
 		return nil
 	})
+}
+
+// checkSendAndClose demands that what a client sent before it closed arrives.
+func checkSendAndClose(t *testing.T, addr string, tg *target) {
+	t.Helper()
+	for _, n := range []int{1, 100_000, 4 << 20} {
+		seed := rand.Uint64()
+		c, err := open(addr, request{op: opSink, n: n, seed: seed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(c, stream(seed), int64(n)); err != nil {
+			t.Error(err)
+		}
+		_ = c.Close()
+		eventually(t, slow(10*time.Second), func() error {
+			if ended, how := tg.end(seed); !ended {
+				return errors.New("the target's connection is still open")
+			} else if how != nil {
+				t.Errorf("client sends %d bytes and closes: the target got: %v", n, how)
+			}
+			return nil
+		})
+	}
 }
 
 // TestThousandsOfConnections keeps many connections open at once.

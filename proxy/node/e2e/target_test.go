@@ -29,7 +29,7 @@ type target struct {
 	conns  map[net.Conn]struct{}
 	closed bool
 	given  map[uint64]bool  // connections that the client gave up
-	ends   map[uint64]error // how the echo connection of a seed ended; nil is an end of stream
+	ends   map[uint64]error // how a seed's echo (nil: end of stream) or sink (nil: all was right) ended
 	alien  []string         // what arrived and was sent by no client
 }
 
@@ -45,7 +45,7 @@ const (
 	opFlood   operation = 'f' // send until that fails
 	opHold    operation = 'n' // never read again
 	opReset   operation = 'r' // send n bytes, wait for one byte, reset
-	opDuplex  operation = 'd' // send the stream of seed+1 while checking that of seed
+	opDuplex  operation = 'd' // send n bytes of the stream of seed+1 while checking that of seed, then sinkOK
 	opDiscard operation = 'z' // read n bytes without a look, answer sinkOK
 	opZeros   operation = 'Z' // send n bytes that cost nothing to make
 )
@@ -170,6 +170,12 @@ func (tg *target) end(seed uint64) (ended bool, how error) {
 	return ended, how
 }
 
+func (tg *target) record(seed uint64, how error) {
+	tg.mu.Lock()
+	tg.ends[seed] = how
+	tg.mu.Unlock()
+}
+
 // giveUp says that a client is about to close the connection that it opened
 // with seed, before its stream's end.
 func (tg *target) giveUp(seed uint64) {
@@ -207,9 +213,7 @@ func (tg *target) serve(c *net.TCPConn) {
 	case opEcho:
 		_, err := io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c})
 		_ = c.CloseWrite()
-		tg.mu.Lock()
-		tg.ends[r.seed] = err
-		tg.mu.Unlock()
+		tg.record(r.seed, err)
 	case opSource:
 		_, _ = io.CopyN(c, stream(r.seed), int64(r.n))
 	case opSlow:
@@ -223,9 +227,11 @@ func (tg *target) serve(c *net.TCPConn) {
 		}
 	case opSink:
 		answer := byte(sinkOK)
-		if _, err := checkStream(c, r.seed, r.n); err != nil {
+		_, err := checkStream(c, r.seed, r.n)
+		if err != nil {
 			answer = 'x'
 		}
+		tg.record(r.seed, err)
 		_, _ = c.Write([]byte{answer})
 	case opHalf:
 		h := sha256.New()
@@ -301,16 +307,19 @@ func (tg *target) hold(c *net.TCPConn) {
 }
 
 func (tg *target) duplex(c *net.TCPConn, r request) {
+	var err error
 	both(func() {
-		if _, err := io.CopyN(c, stream(r.seed+1), int64(r.n)); err == nil {
-			_ = c.CloseWrite()
-		}
+		_, _ = io.CopyN(c, stream(r.seed+1), int64(r.n))
 	}, func() {
-		n, err := checkStream(c, r.seed, r.n)
+		var n int
+		n, err = checkStream(c, r.seed, r.n)
 		if errors.Is(err, errContent) || errors.Is(err, errShort) && !tg.givenUp(r.seed) {
 			tg.complain("stream %d: after %d of %d bytes: %v", r.seed, n, r.n, err)
 		}
 	})
+	if err == nil {
+		_, _ = c.Write([]byte{sinkOK})
+	}
 }
 
 var (

@@ -80,7 +80,7 @@ func newHost(t testing.TB, s tunnelSetup, name string) *host {
 // openDir makes a folder that other users can enter, unlike t.TempDir.
 func openDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(buildDir, "host")
+	dir, err := os.MkdirTemp(buildDir, "host") //nolint:usetesting // t.TempDir is closed to others, and long
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func (tn *tunnel) residentKiB() int64 {
 	tn.t.Helper()
 	var sum int64
 	for _, h := range tn.hosts() {
-		n, err := h.process.residentKiB()
+		n, err := h.residentKiB()
 		if err != nil {
 			tn.t.Fatalf("memory of %s: %v", h.name, err)
 		}

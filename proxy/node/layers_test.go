@@ -1,0 +1,96 @@
+package node_test
+
+import (
+	"bytes"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// module is the prefix of this module's packages.
+const module = "ockam"
+
+// Rows of the drawing in docs/architecture.md: a package may import what
+// stands in lower rows. Arrows within a row are spelled out in layers.
+const (
+	row0 = "tunnel/wire tunnel/multiaddr tunnel/policy transports"
+	row1 = row0 + " tunnel transports/tcp transports/udp transports/quic transports/ws transports/uds transports/tls transports/ble"
+	row2 = row1 + " tunnel/service tunnel/vault tunnel/identity tunnel/secure tunnel/portal"
+	row3 = row2 + " proxy relay tunnel/authority"
+	row4 = row3 + " transports/all proxy/state proxy/node proxy/control"
+)
+
+// layers says what each package of this module may import of the others. A
+// new package gets its line here, which is the moment to think where it goes.
+var layers = map[string]string{
+	"": "proxy/cli",
+
+	"proxy/cli": row4 + " config",
+
+	"proxy/control": row3 + " proxy/node",
+	"proxy/node":    row3 + " transports/all proxy/state config",
+	"proxy/state":   row3,
+
+	"proxy":            row2,
+	"relay":            row2,
+	"tunnel/authority": row2,
+
+	"tunnel/portal":   row1,
+	"tunnel/secure":   row1 + " tunnel/identity tunnel/vault",
+	"tunnel/identity": row1 + " tunnel/vault",
+	"tunnel/vault":    row1,
+	"tunnel/service":  row1,
+
+	"tunnel":                   row0,
+	"transports/all":           row1,
+	"transports/transporttest": "transports",
+	"transports/tcp":           "transports",
+
+	"config":           "tunnel/policy tunnel/multiaddr",
+	"transports":       "",
+	"tunnel/multiaddr": "",
+	"tunnel/policy":    "",
+	"tunnel/wire":      "",
+
+	"proxy/node/e2e": "", // tests of the finished program
+}
+
+// TestLayers keeps imports going downwards.
+func TestLayers(t *testing.T) {
+	gomod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
+	cmd.Dir = filepath.Dir(string(bytes.TrimSpace(gomod)))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	if len(bytes.TrimSpace(out)) == 0 {
+		t.Fatal("go list found no packages")
+	}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		name := relative(fields[0])
+		permitted, known := layers[name]
+		if !known {
+			t.Errorf("package %s has no line in layers", fields[0])
+			continue
+		}
+		for _, imported := range fields[1:] {
+			ours := imported == module || strings.HasPrefix(imported, module+"/")
+			if ours && !slices.Contains(strings.Fields(permitted), relative(imported)) {
+				t.Errorf("%s imports %s, which stands above or beside it", fields[0], imported)
+			}
+		}
+	}
+}
+
+func relative(path string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, module), "/")
+}
