@@ -221,6 +221,10 @@ func (l *Link) Flush() { l.queue.push() }
 func (l *Link) TryClaim(n int) (claim int, ok bool) { return l.queue.tryClaim(n) }
 
 func (l *Link) frameSize(onward, ret Route, n int) (int, error) {
+	if onward.Len() > wire.MaxHops || ret.Len() > wire.MaxHops {
+		// A node like this one would close the link, with all that others send over it.
+		return 0, wire.ErrTooManyHops
+	}
 	size := wire.MessageSize(onward, ret, n)
 	if size > l.traits.MaxFrame {
 		return 0, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, size, l.traits.MaxFrame)

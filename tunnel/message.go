@@ -74,15 +74,10 @@ func (m *Message) Around(head, tail int) []byte {
 // PrependReturn puts an encoded address in front of the return route.
 func (m *Message) PrependReturn(first []byte) {
 	dst := m.scratch[:]
-	if m.returnInScratch() {
+	if m.Return.Within(dst) || m.Onward.Within(dst) { // an answer's onward route was a return route
 		dst = nil
 	}
 	m.Return = m.Return.Prepend(dst, first)
-}
-
-func (m *Message) returnInScratch() bool {
-	f := m.Return.First()
-	return len(f) > 0 && &f[0] == &m.scratch[0]
 }
 
 // A Handler takes messages. It is called on the goroutine that read the frame;

@@ -95,9 +95,7 @@ func (o *Origin) End(err error) {
 	o.mu.Unlock()
 	close(o.done)
 	for p := range paired {
-		p.mu.Lock()
-		delete(p.paired, o)
-		p.mu.Unlock()
+		p.unpair(o)
 	}
 	for d := range attached {
 		d.OriginEnded(err)
@@ -106,16 +104,23 @@ func (o *Origin) End(err error) {
 
 // Pair opens the ways back of a and b to one another: what one of them brings
 // may leave through the other. A relay pairs the two links it forwards between,
-// so that answers, which name the links and not the relay, get through.
+// so that answers, which name the links and not the relay, get through. A and b
+// may be the same: a node that reaches itself through the relay.
 func Pair(a, b *Origin) {
-	if a == nil || b == nil || a == b || a.pairedWith(b) {
+	if a == nil || b == nil || a.pairedWith(b) || !a.pair(b) {
 		return
 	}
-	if a.pair(b) && !b.pair(a) {
-		a.mu.Lock()
-		delete(a.paired, b)
-		a.mu.Unlock()
+	if !b.pair(a) {
+		a.unpair(b)
+	} else if a.Err() != nil { // ended in between, and did not know of b
+		b.unpair(a)
 	}
+}
+
+func (o *Origin) unpair(with *Origin) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.paired, with)
 }
 
 func (o *Origin) pair(with *Origin) bool {

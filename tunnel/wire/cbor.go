@@ -119,6 +119,9 @@ func ParseArrayHead(b []byte) (n int, rest []byte, err error) {
 	return int(u), rest, nil
 }
 
+// AppendUint appends n as a CBOR unsigned integer in the shortest form.
+func AppendUint(b []byte, n uint64) []byte { return appendHead(b, majorUint, n) }
+
 // ParseUint reads an unsigned integer of any width, at most limit.
 func ParseUint(b []byte, limit uint64) (uint64, []byte, error) {
 	major, n, indef, rest, err := head(b)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Transport types of an Address (docs/protocol.md, Addresses).
@@ -136,6 +137,15 @@ func (r Route) Prepend(dst, first []byte) Route {
 		dst = make([]byte, 0, need)
 	}
 	return Route{r.n + 1, append(append(dst[:0], first...), r.b...)}
+}
+
+// Within reports whether r lies in mem.
+func (r Route) Within(mem []byte) bool {
+	if len(r.b) == 0 {
+		return false
+	}
+	from, at := uintptr(unsafe.Pointer(unsafe.SliceData(mem))), uintptr(unsafe.Pointer(unsafe.SliceData(r.b)))
+	return at-from < uintptr(len(mem))
 }
 
 // Equal reports whether r and s have the same hops.
