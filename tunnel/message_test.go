@@ -1,6 +1,7 @@
 package tunnel_test
 
 import (
+	"slices"
 	"testing"
 
 	"ockam/tunnel"
@@ -21,16 +22,25 @@ func TestAnswerThroughHop(t *testing.T) {
 		m.Release()
 		return nil
 	}))
-	m := tunnel.NewMessage()
-	m.Onward = route("h1", "h1", "echo")
-	m.Return = route("app")
-	m.Payload = []byte("hello")
-	if err := r.Send(m); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"", "0#h1 => 0#h1 => 0#echo", "hello"}
-	if len(got) != 3 || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] {
-		t.Errorf("got %q, want %q", got, want)
+	for _, tt := range []struct {
+		name, ret string
+		onward    tunnel.Route
+	}{
+		{"one hop", "0#h1 => 0#echo", route("h1", "echo")},
+		{"two hops", "0#h1 => 0#h1 => 0#echo", route("h1", "h1", "echo")},
+		{"none", "0#echo", route("echo")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got = nil
+			m := tunnel.NewMessage()
+			m.Onward, m.Return, m.Payload = tt.onward, route("app"), []byte("hello")
+			if err := r.Send(m); err != nil {
+				t.Fatal(err)
+			}
+			if want := []string{"", tt.ret, "hello"}; !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 
