@@ -27,7 +27,8 @@ type Server struct {
 const acceptBackOff = time.Second
 
 // Serve accepts connections on lis and serves each as a link until ctx ends; then
-// it closes lis and all links and returns nil once they have ended.
+// it closes lis and all links and returns nil once they have ended. If somebody
+// closes lis before, the links go on until they or ctx end.
 func (s *Server) Serve(ctx context.Context, lis transports.Listener) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -47,6 +48,9 @@ func (s *Server) Serve(ctx context.Context, lis transports.Listener) error {
 		case err == nil:
 			wait = 0
 			wg.Go(func() { s.serveConn(ctx, conn) })
+		case errors.Is(err, net.ErrClosed):
+			wg.Wait()
+			return nil
 		case !Temporary(err):
 			return err
 		default:

@@ -129,7 +129,7 @@ func carrier(r *tunnel.Router, ret tunnel.Route) (tunnel.Carrier, tunnel.Route, 
 // out of r.
 func newChannel(cfg *Config, r *result, under tunnel.Carrier, route tunnel.Route) *Channel {
 	c := &Channel{
-		cfg: cfg, peer: r.peer, under: under, route: route,
+		cfg: cfg, peer: r.peer, group: cfg.Group, under: under, route: route,
 		seal: newSealer(r.keys.seal[:]), open: newOpener(r.keys.open[:]),
 	}
 	*r.keys = transportKeys{}

@@ -67,6 +67,9 @@ const (
 type Config struct {
 	Router   *tunnel.Router
 	Identity *identity.Identity // who we are
+	// Group, if set, is that of the origins of channels that Dial opens: what is
+	// open to it is reachable for the peer. (A Listener has its own.)
+	Group *tunnel.Group
 	// Histories keeps the change histories of peers; an older one than known is
 	// refused.
 	Histories identity.Histories
