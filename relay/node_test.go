@@ -23,12 +23,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A node is a router with links to raw peers, in a bubble of synctest.
 type node struct {
-	t      *testing.T
+	t      testing.TB
 	router *tunnel.Router
 	group  *tunnel.Group // of all its links
 }
 
-func newNode(t *testing.T) *node {
+func newNode(t testing.TB) *node {
 	return &node{t: t, router: tunnel.NewRouter(), group: &tunnel.Group{Name: "test"}}
 }
 
@@ -53,14 +53,14 @@ func (n *node) hub(s *relay.Server) *relay.Server {
 
 // A peer is the far end of a link of the node, which sees and sends raw frames.
 type peer struct {
-	t    *testing.T
+	t    testing.TB
 	conn *transporttest.PipeConn
 	link *tunnel.Link // the node's end
 }
 
-func (n *node) connect(o transporttest.PipeOptions, group *tunnel.Group) *peer {
+func (n *node) connect(group *tunnel.Group) *peer {
 	n.t.Helper()
-	far, near := transporttest.Pipe(o)
+	far, near := transporttest.Pipe(transporttest.PipeOptions{})
 	link, err := tunnel.NewLink(n.router, near.Link(), transporttest.Traits(), group)
 	if err != nil {
 		n.t.Fatal(err)
@@ -78,7 +78,7 @@ func (n *node) connect(o transporttest.PipeOptions, group *tunnel.Group) *peer {
 	return &peer{n.t, far, link}
 }
 
-func (n *node) peer() *peer { return n.connect(transporttest.PipeOptions{}, n.group) }
+func (n *node) peer() *peer { return n.connect(n.group) }
 
 // via is the address of the node's end of the link, which stands in front of
 // return routes.
@@ -114,7 +114,7 @@ func (p *peer) next() []byte {
 }
 
 // frame makes a frame as the reference does. Addresses are TYPE#NAME or NAME.
-func frame(t *testing.T, onward, ret []string, payload []byte) []byte {
+func frame(t testing.TB, onward, ret []string, payload []byte) []byte {
 	t.Helper()
 	o, r := route(t, onward), route(t, ret)
 	size := wire.MessageSize(o, r, len(payload))
@@ -123,7 +123,7 @@ func frame(t *testing.T, onward, ret []string, payload []byte) []byte {
 	return wire.AppendMessageTail(append(b, payload...))
 }
 
-func route(t *testing.T, names []string) tunnel.Route {
+func route(t testing.TB, names []string) tunnel.Route {
 	t.Helper()
 	var addrs []tunnel.Address
 	for _, s := range names {
@@ -136,7 +136,7 @@ func route(t *testing.T, names []string) tunnel.Route {
 	return tunnel.NewRoute(addrs...)
 }
 
-func unhex(t *testing.T, s string) []byte {
+func unhex(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
 	if err != nil {
@@ -167,7 +167,7 @@ type recorded struct {
 
 type message struct{ Onward, Return []string }
 
-func loadRecording(t *testing.T) recording {
+func loadRecording(t testing.TB) recording {
 	t.Helper()
 	b, err := os.ReadFile("testdata/relay.json")
 	if err != nil {
@@ -181,7 +181,7 @@ func loadRecording(t *testing.T) recording {
 }
 
 // row returns the row with the name.
-func row(t *testing.T, rows []recorded, name string) recorded {
+func row(t testing.TB, rows []recorded, name string) recorded {
 	t.Helper()
 	for _, r := range rows {
 		if r.Name == name {

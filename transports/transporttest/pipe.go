@@ -2,6 +2,7 @@ package transporttest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -94,8 +95,8 @@ func (c *PipeConn) Written() (bytes, calls int64) { return c.written.Load(), c.w
 // Close closes this end: its own calls end with net.ErrClosed, the other end
 // reads what is left and then io.EOF, and its writes fail.
 func (c *PipeConn) Close() error {
-	c.in.close(net.ErrClosed, io.ErrClosedPipe)
-	c.out.close(io.EOF, net.ErrClosed)
+	c.in.closeReader()
+	c.out.closeWriter()
 	return nil
 }
 
@@ -182,7 +183,7 @@ func (c *PipeConn) Receive(borrow func(n int) []byte) ([]byte, error) {
 		}
 		end := min(len(body), n)
 		if err := c.fill(body[got:end]); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return nil, err
@@ -201,7 +202,7 @@ func (c *PipeConn) fill(b []byte) error {
 		}
 		n, err := c.in.read(b[got:end])
 		if err != nil {
-			if got > 0 && err == io.EOF {
+			if got > 0 && errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return err
@@ -230,20 +231,30 @@ func newStream(size int) *stream {
 	return s
 }
 
-// close ends the stream; what is unread can still be read unless the reader
-// itself closes.
-func (s *stream) close(readErr, writeErr error) {
+// closeWriter ends the stream where it is written; what is unread can still be
+// read.
+func (s *stream) closeWriter() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.readErr == nil || readErr == net.ErrClosed {
-		s.readErr = readErr
+	s.writeErr = net.ErrClosed
+	if s.readErr == nil {
+		s.readErr = io.EOF
 	}
-	if s.writeErr == nil || writeErr == net.ErrClosed {
-		s.writeErr = writeErr
+	s.wakeLocked()
+}
+
+// closeReader ends the stream where it is read.
+func (s *stream) closeReader() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n, s.readErr = 0, net.ErrClosed
+	if s.writeErr == nil {
+		s.writeErr = io.ErrClosedPipe
 	}
-	if readErr == net.ErrClosed {
-		s.n = 0
-	}
+	s.wakeLocked()
+}
+
+func (s *stream) wakeLocked() {
 	s.readable.Broadcast()
 	s.writable.Broadcast()
 }
