@@ -1,0 +1,124 @@
+// Package cli holds the commands of the program.
+//
+// A command reads its arguments, calls one function of another package and
+// prints what came out. The package decides what goes to which stream and
+// with which status the process ends; it runs no node (proxy/node) and keeps
+// no state (proxy/state).
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Main runs the command that args name, without the program's own name, and
+// returns the status to exit with: 0, 64 for arguments that make no sense, 70
+// for everything that fails (Ockam protocol, command line, errors). After a
+// second signal it returns without waiting for what it started.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	c := newConsole(stdin, stdout, stderr)
+	root := newRoot(c)
+	if asksVersion(args) {
+		args = []string{"version"}
+	}
+	root.SetArgs(args)
+	return c.exit(root.Execute())
+}
+
+// newRoot builds the tree of commands. A new command gets a line here.
+func newRoot(c *console) *cobra.Command {
+	root := group("ockam", "Private connections between programs in different networks",
+		newRun(c),
+		newConfig(c),
+		newIdentity(c),
+		newVersion(c),
+	)
+	root.Long = `ockam makes a TCP service in one network appear as a local port in another,
+without a change to either program. The two ends authenticate each other and
+encrypt end to end; what carries the bytes between them sees sealed traffic.`
+	root.Example = `  # Run everything that a file says: inlets, outlets, relays
+  ockam run examples/quickstart.hcl
+
+  # Make an identity for this machine; others write it into their "allow"
+  ockam identity create database`
+	root.SetIn(c.stdin)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
+
+	flags := root.PersistentFlags()
+	flags.BoolVarP(&c.quiet, "quiet", "q", c.quiet, "print errors only, besides results")
+	flags.CountVarP(&c.verbosity, "verbose", "v", "log more: -v info, -vvv debug")
+	flags.BoolVar(&c.noColor, "no-color", c.noColor, "print without colors")
+	flags.BoolVar(&c.noInput, "no-input", c.noInput, "ask no questions")
+	flags.Var(&c.output, "output", "form of the result: plain or json")
+	flags.BoolVar(&c.compact, "compact-output", false, "print JSON on one line; implies --output json")
+	flags.BoolP("version", "V", false, "print the version")
+	onceOnly(root)
+	return root
+}
+
+// asksVersion reports whether --version or -V stands anywhere before "--",
+// which wins over everything else.
+func asksVersion(args []string) bool {
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	return slices.Contains(args, "--version") || slices.Contains(args, "-V")
+}
+
+// elsewhere are commands of the reference implementation that this version
+// does not have.
+var elsewhere = []string{
+	"admin", "authority", "completion", "credential", "enroll", "environment", "flow-control", "influxdb-inlet",
+	"influxdb-outlet", "kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer", "lease", "manpages", "markdown",
+	"message", "node", "policy", "project", "project-admin", "project-member", "relay", "rendezvous", "reset",
+	"secure-channel", "secure-channel-listener", "service", "share", "sidecar", "space", "space-admin", "status",
+	"subscription", "tcp-connection", "tcp-inlet", "tcp-listener", "tcp-outlet", "vault", "worker",
+}
+
+// group returns a command that only holds others.
+func group(name, short string, children ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: name, Short: short, Args: cobra.ArbitraryArgs, SuggestionsMinimumDistance: 2}
+	cmd.AddCommand(children...)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			cmd.SetOut(cmd.ErrOrStderr())
+			return errors.Join(cmd.Help(), &usageError{cmd: cmd})
+		}
+		err := &usageError{cmd: cmd, text: fmt.Sprintf("there is no command %q", strings.TrimSpace(cmd.CommandPath()+" "+args[0]))}
+		switch near := cmd.SuggestionsFor(args[0]); {
+		case len(near) > 0:
+			err.text += fmt.Sprintf("; did you mean %q?", cmd.CommandPath()+" "+near[0])
+		case !cmd.HasParent() && slices.Contains(elsewhere, args[0]):
+			err.text += " in this version; it runs configurations: ockam run --help"
+		}
+		return err
+	}
+	return cmd
+}
+
+// arguments checks that there are from low to high of them; -1 is no limit.
+func arguments(low, high int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < low:
+			return &usageError{cmd: cmd, text: "an argument is missing: " + cmd.UseLine()}
+		case high >= 0 && len(args) > high:
+			return &usageError{cmd: cmd, text: fmt.Sprintf("unexpected argument %q", args[high])}
+		}
+		return nil
+	}
+}
+
+// getenv is the value of a variable, trimmed.
+func getenv(name string) string { return strings.TrimSpace(os.Getenv(name)) }

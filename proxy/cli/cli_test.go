@@ -1,0 +1,157 @@
+package cli_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"ockam/config"
+	"ockam/proxy/cli"
+	"ockam/proxy/node"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"ockam": func() {
+			if os.Getenv("FAKE_NODES") != "" {
+				cli.SetRunNodes(fakeNodes)
+			}
+			os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		},
+	})
+}
+
+// fakeNodes stands for the node runtime in the scripts that are about the
+// command around it. The variable FAKE_NODES says how it ends: "drain" as it
+// should, "hang" never, "fail" with an error.
+func fakeNodes(ctx context.Context, f *config.File, opt node.Options, drain time.Duration) error {
+	opt.Log.Info("nodes start")
+	opt.Log.Debug("details")
+	for _, n := range f.Nodes {
+		opt.Status(node.Event{Node: n.Name, Kind: "identity", Text: "is I00, for this run", Up: true})
+		for _, in := range n.TCPInlets {
+			opt.Status(node.Event{Node: n.Name, Kind: "inlet", Name: in.Name, Text: "listens on " + in.From.String(), Addr: in.From.String(), Up: true})
+			opt.Status(node.Event{Node: n.Name, Kind: "inlet", Name: in.Name, Text: "is connected to its outlet", Up: true})
+		}
+	}
+	switch os.Getenv("FAKE_NODES") {
+	case "fail":
+		return errors.New("node app: inlet db: 127.0.0.1:1 is in use")
+	case "hang":
+		select {}
+	}
+	<-ctx.Done()
+	opt.Status(node.Event{Node: "all", Kind: "nodes", Text: "drained within " + drain.String()})
+	return nil
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("OCKAM_HOME", filepath.Join(e.WorkDir, "home"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until},
+	})
+}
+
+// until is "until PATTERN SIGNALS ARGUMENT…": it runs ockam with the
+// arguments and sends the first of the signals ("term", "int", "term,int")
+// when a line of standard output matches, the second when the first has been
+// understood. It leaves what was printed in the files out and err, and fails
+// if the exit status is not 0; "! until" if it is.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	pattern, signals := regexp.MustCompile(args[0]), strings.Split(args[1], ",")
+	program, err := exec.LookPath(filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "ockam"))
+	ts.Check(err)
+	cmd := exec.Command(program, args[2:]...)
+	cmd.Dir = ts.Getenv("WORK")
+	for _, name := range []string{"PATH", "OCKAM_HOME", "FAKE_NODES", "OCKAM_LOG_LEVEL"} {
+		if v := ts.Getenv(name); v != "" {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
+	stdout, err := cmd.StdoutPipe()
+	ts.Check(err)
+	stderr, err := cmd.StderrPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	var late atomic.Bool
+	kill := time.AfterFunc(20*time.Second, func() {
+		late.Store(true)
+		_ = cmd.Process.Kill()
+	})
+	var wg sync.WaitGroup
+	var errs string
+	wg.Go(func() {
+		var second []string
+		if len(signals) > 1 {
+			second = signals[1:]
+		}
+		errs, _ = signalAt(cmd.Process, stderr, regexp.MustCompile("Ending"), second)
+	})
+	out, seen := signalAt(cmd.Process, stdout, pattern, signals[:1])
+	wg.Wait()
+	err = cmd.Wait()
+	kill.Stop()
+	ts.Check(os.WriteFile(ts.MkAbs("out"), []byte(out), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("err"), []byte(errs), 0o600))
+	switch {
+	case !seen:
+		ts.Fatalf("no line matches %s; standard output:\n%sstandard error:\n%s", args[0], out, errs)
+	case late.Load():
+		ts.Fatalf("still running 20 s after it was started; standard error:\n%s", errs)
+	case neg != (err != nil):
+		ts.Fatalf("%v; standard error:\n%s", err, errs)
+	}
+}
+
+// signalAt reads r to its end and sends the signals when a line matches. It
+// returns what it read and whether a line matched.
+func signalAt(p *os.Process, r io.Reader, pattern *regexp.Regexp, signals []string) (string, bool) {
+	var all strings.Builder
+	seen := false
+	for s := bufio.NewScanner(r); s.Scan(); {
+		all.WriteString(s.Text() + "\n")
+		if seen || !pattern.MatchString(s.Text()) {
+			continue
+		}
+		seen = true
+		for _, name := range signals {
+			sig := map[string]os.Signal{"term": syscall.SIGTERM, "int": os.Interrupt}[name]
+			if err := p.Signal(sig); err != nil {
+				all.WriteString(err.Error() + "\n")
+			}
+		}
+	}
+	return all.String(), seen
+}
+
+// TestMainInProcess calls Main as another program would.
+func TestMainInProcess(t *testing.T) {
+	var out, errs bytes.Buffer
+	if code := cli.Main([]string{"version", "--output", "json", "--compact-output"}, nil, &out, &errs); code != 0 {
+		t.Errorf("exit status %d: %s", code, &errs)
+	}
+	if !bytes.HasPrefix(out.Bytes(), []byte(`{"compiled_from":`)) {
+		t.Errorf("got %q", out.String())
+	}
+	if code := cli.Main([]string{"version", "x"}, nil, io.Discard, &errs); code != 64 {
+		t.Errorf("exit status %d, want 64", code)
+	}
+}

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/spf13/cobra"
+
+	"ockam/config"
+)
+
+func newConfig(c *console) *cobra.Command {
+	return group("config", "Check configurations", newConfigValidate(c))
+}
+
+func newConfigValidate(c *console) *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate PATH…",
+		Short: "Check configuration files without running them",
+		Long: `Checks everything about configuration files that can be known without running
+them, and prints all mistakes at once. A PATH is a file, or a folder of which all
+*.hcl files are read; together they are one configuration.`,
+		Example: `  # One file
+  ockam config validate examples/quickstart.hcl
+
+  # All of a host's files, before the service is restarted
+  ockam config validate /etc/ockam && systemctl restart ockam`,
+		Args: arguments(1, -1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			f, err := c.loadConfig(args)
+			if err != nil {
+				return err
+			}
+			var names []string
+			for _, n := range f.Nodes {
+				names = append(names, n.Name)
+			}
+			text := fmt.Sprintf("The configuration is valid: %s (%s).", count(len(names), "node"), strings.Join(names, ", "))
+			return c.print(result{plain: markOK + text, machine: text, json: struct {
+				Nodes    []string `json:"nodes"`
+				Warnings int      `json:"warnings"`
+			}{names, len(f.Warnings.Diagnostics)}})
+		},
+	}
+}
+
+// loadConfig reads a configuration. It prints mistakes and warnings.
+func (c *console) loadConfig(paths []string) (*config.File, error) {
+	f, err := config.Load(paths, config.Options{})
+	var mistakes *config.Error
+	switch {
+	case errors.As(err, &mistakes):
+		n := 0
+		for _, d := range mistakes.Diagnostics {
+			if d.Severity == hcl.DiagError {
+				n++
+			}
+		}
+		return nil, errors.Join(mistakes.Format(c.stderr, c.color()), fmt.Errorf("%s in the configuration", count(n, "mistake")))
+	case err != nil:
+		return nil, err
+	case !c.quiet:
+		err = f.Warnings.Format(c.stderr, c.color())
+	}
+	return f, err
+}
+
+// count returns "1 node" or "2 nodes".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

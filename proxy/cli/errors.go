@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// The statuses that the process exits with (Ockam protocol, command line,
+// errors and exit codes).
+const (
+	exitOK      = 0
+	exitUsage   = 64
+	exitFailure = 70
+)
+
+// A usageError says that the arguments make no sense. Without text everything
+// has been said.
+type usageError struct {
+	cmd  *cobra.Command
+	text string
+}
+
+func (e *usageError) Error() string { return e.text }
+
+// A signalError ends the process at once: the user has asked twice.
+type signalError struct{ status int }
+
+func (e *signalError) Error() string { return "ended by a second signal" }
+
+// flagError turns what the flag library says into our words.
+func flagError(cmd *cobra.Command, err error) error {
+	var (
+		unknown *pflag.NotExistError
+		missing *pflag.ValueRequiredError
+		invalid *pflag.InvalidValueError
+	)
+	text := err.Error()
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "":
+		text = fmt.Sprintf("unknown option -%s", unknown.GetSpecifiedName())
+	case errors.As(err, &unknown):
+		text = fmt.Sprintf("unknown option --%s", unknown.GetSpecifiedName())
+		if near := nearFlag(cmd, unknown.GetSpecifiedName()); near != "" {
+			text += fmt.Sprintf("; did you mean --%s?", near)
+		}
+	case errors.As(err, &missing):
+		text = fmt.Sprintf("option --%s needs a value", missing.GetFlag().Name)
+	case errors.As(err, &invalid) && errors.Is(err, errTwice):
+		text = fmt.Sprintf("option --%s is given more than once", invalid.GetFlag().Name)
+	case errors.As(err, &invalid):
+		f := invalid.GetFlag()
+		text = fmt.Sprintf("invalid value '%s' for '--%s <%s>': %v", invalid.GetValue(), f.Name,
+			strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")), errors.Unwrap(invalid))
+	}
+	return &usageError{cmd: cmd, text: text}
+}
+
+// nearFlag returns the option that differs from name in two letters at most.
+func nearFlag(cmd *cobra.Command, name string) string {
+	near := &cobra.Command{Use: "options"}
+	near.SuggestionsMinimumDistance = 2
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			near.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+		}
+	})
+	if all := near.SuggestionsFor(name); len(all) > 0 {
+		return all[0]
+	}
+	return ""
+}

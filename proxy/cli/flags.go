@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// A choice is the value of an option that takes one of a few words.
+type choice struct {
+	value string
+	of    []string
+	set   bool // by the user
+}
+
+// Set takes one of the words.
+func (v *choice) Set(s string) error {
+	if !slices.Contains(v.of, s) {
+		return fmt.Errorf("possible values: %s", strings.Join(v.of, ", "))
+	}
+	v.value, v.set = s, true
+	return nil
+}
+
+// String returns the word.
+func (v *choice) String() string { return v.value }
+
+// Type returns what the help calls the value.
+func (v *choice) Type() string { return "word" }
+
+// A duration is the value of an option: a whole number with d, h, m, s or ms;
+// a bare number counts seconds (Ockam protocol, command line, durations).
+type duration time.Duration
+
+// Set reads the text form.
+func (d *duration) Set(s string) error {
+	v, err := parseDuration(s)
+	*d = duration(v)
+	return err
+}
+
+// String returns the duration as Set reads it.
+func (d *duration) String() string {
+	v := time.Duration(*d)
+	if v%time.Second == 0 {
+		return fmt.Sprintf("%ds", v/time.Second)
+	}
+	return fmt.Sprintf("%dms", v/time.Millisecond)
+}
+
+// Type returns what the help calls the value.
+func (d *duration) Type() string { return "duration" }
+
+func parseDuration(s string) (time.Duration, error) {
+	digits := strings.TrimRight(s, "dhms")
+	unit, ok := map[string]time.Duration{
+		"": time.Second, "d": 24 * time.Hour, "h": time.Hour, "m": time.Minute, "s": time.Second, "ms": time.Millisecond,
+	}[s[len(digits):]]
+	n, err := strconv.ParseUint(digits, 10, 31)
+	if err != nil || !ok || strings.HasPrefix(digits, "+") {
+		return 0, errors.New("a whole number with d, h, m, s or ms, such as 10s")
+	}
+	if d := time.Duration(n) * unit; d/unit == time.Duration(n) {
+		return d, nil
+	}
+	return 0, errors.New("too long")
+}
+
+var errTwice = errors.New("given more than once")
+
+// once refuses an option that is given a second time.
+type once struct {
+	pflag.Value
+	given bool
+}
+
+// Set takes the first value.
+func (v *once) Set(s string) error {
+	if v.given {
+		return errTwice
+	}
+	v.given = true
+	return v.Value.Set(s)
+}
+
+// onceOnly wraps the options of cmd and all below it, but for those that
+// count.
+func onceOnly(cmd *cobra.Command) {
+	wrap := func(f *pflag.Flag) {
+		if f.Value.Type() != "count" {
+			f.Value = &once{Value: f.Value}
+		}
+	}
+	cmd.LocalNonPersistentFlags().VisitAll(wrap)
+	cmd.PersistentFlags().VisitAll(wrap)
+	for _, child := range cmd.Commands() {
+		onceOnly(child)
+	}
+}

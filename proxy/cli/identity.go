@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ockam/proxy/state"
+	"ockam/tunnel/identity"
+)
+
+func newIdentity(c *console) *cobra.Command {
+	return group("identity", "Make and show identities",
+		newIdentityCreate(c), newIdentityList(c), newIdentityShow(c))
+}
+
+// identifierResult is what most commands print about an identity.
+func identifierResult(id identity.Identifier) result {
+	return result{machine: id.String(), json: struct {
+		Identifier string `json:"identifier"`
+	}{id.String()}}
+}
+
+func newIdentityCreate(c *console) *cobra.Command {
+	return &cobra.Command{
+		Use:   "create [NAME]",
+		Short: "Make an identity",
+		Long: `Makes an identity with a new key and prints its identifier, which others write
+into the "allow" of what the identity may use. The key stays in OCKAM_HOME
+(~/.ockam). If an identity of that name exists, its identifier is printed and
+nothing changes. Without NAME the identity gets a random one.`,
+		Example: `  # An identity for the node "database", before its first run
+  ockam identity create database
+
+  # Use it in a script
+  export DATABASE_ID="$(ockam identity create database --quiet)"`,
+		Args: arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
+				name := ""
+				if len(args) > 0 {
+					name = args[0]
+				} else {
+					var err error
+					if name, err = s.freeName(ctx); err != nil {
+						return err
+					}
+				}
+				id, created, err := s.create(ctx, name)
+				if err != nil {
+					return err
+				}
+				if created {
+					c.say(markOK, "New identity %s", name)
+					c.say(markText, "%s: %s", name, id.Identifier)
+					if id.Default {
+						c.say(markOK, "Marked %s as your default", name)
+					}
+				}
+				return c.print(identifierResult(id.Identifier))
+			})
+		},
+	}
+}
+
+func newIdentityList(c *console) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the identities",
+		Example: `  # All identities of this home
+  ockam identity list
+
+  # The same for programs, also on a terminal
+  ockam identity list --output json`,
+		Args: arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
+				all, err := s.Identities(ctx)
+				if err != nil {
+					return err
+				}
+				return c.print(identityList(all))
+			})
+		},
+	}
+}
+
+// vaultName is the vault of all identities: the database.
+const vaultName = "default"
+
+// listed is an identity in a list, keys in alphabetical order.
+type listed struct {
+	Identifier string `json:"identifier"`
+	IsDefault  bool   `json:"is_default"`
+	Name       string `json:"name"`
+	VaultName  string `json:"vault_name"`
+}
+
+func identityList(all []state.Named) result {
+	var b strings.Builder
+	items := []listed{}
+	for _, e := range all {
+		id := e.Identifier.String()
+		items = append(items, listed{id, e.Default, e.Name, vaultName})
+		name := e.Name
+		if e.Default {
+			name += " (default)"
+		}
+		fmt.Fprintf(&b, "%s%s\n%s%s\n\n", markItem, name, markItem, id)
+	}
+	if len(all) == 0 {
+		b.WriteString(markInfo + "There are no identities. Make one: ockam identity create NAME")
+	}
+	return result{plain: b.String(), json: items}
+}
+
+func newIdentityShow(c *console) *cobra.Command {
+	full := false
+	encoding := choice{value: "plain", of: []string{"plain", "hex"}}
+	cmd := &cobra.Command{
+		Use:   "show [NAME]",
+		Short: "Print the identifier of an identity, or all of its changes",
+		Long: `Prints the identifier of an identity; of the default one without NAME. With --full
+it prints the changes of the identity's keys, with --encoding hex as the text
+that others can import. No secret is printed.`,
+		Example: `  # What others write into "allow"
+  ockam identity show database
+
+  # The whole change history, to give to somebody
+  ockam identity show database --full --encoding hex`,
+		Args: arguments(0, 1),
+	}
+	cmd.Flags().BoolVarP(&full, "full", "f", false, "print the change history")
+	cmd.Flags().Var(&encoding, "encoding", "form of the change history: plain or hex; needs --full")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if encoding.set && !full {
+			return &usageError{cmd: cmd, text: "--encoding needs --full"}
+		}
+		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
+			h, err := s.history(ctx, args)
+			if err != nil {
+				return err
+			}
+			return c.print(showResult(h, full, encoding.value == "hex"))
+		})
+	}
+	return cmd
+}
+
+// showResult is what there is to say about a history.
+func showResult(h *identity.History, full, hex bool) result {
+	switch {
+	case full && hex:
+		return result{machine: h.Text(), json: struct {
+			Encoded string `json:"encoded"`
+		}{h.Text()}}
+	case full:
+		return fullResult(h)
+	}
+	return identifierResult(h.Identifier())
+}
+
+// shownChange is a change of a history, keys in alphabetical order.
+type shownChange struct {
+	Identifier string `json:"identifier"`
+	PublicKey  string `json:"primary_public_key"`
+	Revoke     bool   `json:"revoke_all_purpose_keys"`
+}
+
+func fullResult(h *identity.History) result {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Identifier: %s\n", h.Identifier())
+	changes := []shownChange{}
+	for i, ch := range h.Changes() {
+		s := shownChange{ch.Hash.String(), ch.PublicKey.String(), ch.RevokePurposeKeys}
+		changes = append(changes, s)
+		fmt.Fprintf(&b, "  Change[%d]:\n", i)
+		fmt.Fprintf(&b, "    identifier:              %s\n", s.Identifier)
+		fmt.Fprintf(&b, "    primary_public_key:      %s\n", s.PublicKey)
+		fmt.Fprintf(&b, "    revoke_all_purpose_keys: %v\n", s.Revoke)
+	}
+	return result{plain: b.String(), machine: b.String(), json: struct {
+		Changes    []shownChange `json:"changes"`
+		Identifier string        `json:"identifier"`
+	}{changes, h.Identifier().String()}}
+}
