@@ -141,6 +141,9 @@ func dump(b *strings.Builder, f *config.File) {
 	}
 	for _, n := range f.Nodes {
 		fmt.Fprintf(b, "node %s: identity %q, ephemeral %v, %s\n", n.Name, n.Identity, n.Ephemeral, n.Range)
+		if len(n.Services) > 0 {
+			fmt.Fprintf(b, "  services: %v\n", n.Services)
+		}
 		for _, l := range n.Listeners {
 			fmt.Fprintf(b, "  listener %s: %s\n", l.Transport, l.Address)
 		}

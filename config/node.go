@@ -104,7 +104,7 @@ func (n *nodeBlock) decode() *Node {
 			}
 		}
 	}
-	if len(n.blocks) == 0 && len(n.node.Services) == 0 && !n.broken {
+	if len(n.blocks) == 0 && n.attrs["services"] == nil && !n.broken {
 		n.errorf(n.at, "Nothing in the node", "The node offers and reaches nothing. Give it a listener, relay, relay_service, tcp_inlet or tcp_outlet.")
 	}
 	return n.node
@@ -152,7 +152,11 @@ func (n *nodeBlock) decodeServices() {
 		return
 	}
 	at := attr.Expr.Range()
-	list, err := convert.Convert(n.eval(attr.Expr), cty.List(cty.String))
+	v := n.eval(attr.Expr)
+	if !v.IsKnown() {
+		return // has been reported
+	}
+	list, err := convert.Convert(v, cty.List(cty.String))
 	if err != nil || !list.IsWhollyKnown() || list.IsNull() || list.ContainsMarked() {
 		n.errorf(at, "Wrong type", `services takes a list of names, such as ["uppercase"].`)
 		return
