@@ -18,8 +18,7 @@ const (
 	version     = 1 // of the protocol; the first byte in each direction
 	lengthBytes = 4
 
-	// versionTimeout bounds the wait for the peer's version byte, which each
-	// side sends at once.
+	// versionTimeout is VersionTimeout if that is zero.
 	versionTimeout = 10 * time.Second
 )
 
@@ -31,6 +30,10 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interv
 type Transport struct {
 	// StallTimeout replaces transports.StallTimeout if it is not zero.
 	StallTimeout time.Duration
+	// VersionTimeout bounds the wait for the peer's version byte, which each
+	// side sends at once; 0: 10 s. A connection that says nothing else then
+	// ends.
+	VersionTimeout time.Duration
 }
 
 // Traits describes TCP: ordered, reliable, frames of up to 16 MiB.
@@ -91,6 +94,13 @@ func (t Transport) stallTimeout() time.Duration {
 	return transports.StallTimeout
 }
 
+func (t Transport) versionTimeout() time.Duration {
+	if t.VersionTimeout > 0 {
+		return t.VersionTimeout
+	}
+	return versionTimeout
+}
+
 // open sends the version byte, which fits into the empty socket buffer, and
 // sets the socket's options. It closes c if it fails.
 func (t Transport) open(c *net.TCPConn) (transports.Conn, error) {
@@ -99,7 +109,7 @@ func (t Transport) open(c *net.TCPConn) (transports.Conn, error) {
 		_, err = c.Write([]byte{version})
 	}
 	if err == nil {
-		err = c.SetReadDeadline(time.Now().Add(versionTimeout))
+		err = c.SetReadDeadline(time.Now().Add(t.versionTimeout()))
 	}
 	if err != nil {
 		_ = c.Close()
@@ -111,7 +121,7 @@ func (t Transport) open(c *net.TCPConn) (transports.Conn, error) {
 // versionError turns what a failed read of the version byte says into what it means.
 func versionError(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("tcp: no version byte within %v: %w", versionTimeout, transports.ErrVersion)
+		return fmt.Errorf("tcp: no version byte in time: %w", transports.ErrVersion)
 	}
 	return err
 }

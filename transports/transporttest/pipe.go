@@ -76,7 +76,7 @@ func newEnd(o PipeOptions, in, out *stream, name pipeAddr) *PipeConn {
 type pipeAddr string
 
 func (pipeAddr) Network() string  { return "pipe" }
-func (a pipeAddr) String() string { return "pipe " + string(a) }
+func (a pipeAddr) String() string { return string(a) }
 
 // RemoteAddr returns the name of the other end.
 func (c *PipeConn) RemoteAddr() net.Addr {
