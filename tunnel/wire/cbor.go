@@ -200,6 +200,9 @@ func skipItem(b []byte, depth int) ([]byte, error) {
 		if indef { // a break where an item is due
 			return nil, ErrMalformed
 		}
+		if b[0] == majorOther|24 && n < 32 { // a simple value that is not in its one-byte form
+			return nil, ErrMalformed
+		}
 		return rest, nil
 	}
 	if indef {
