@@ -63,7 +63,7 @@ func (c *conn) Receive(borrow func(n int) []byte) ([]byte, error) {
 		}
 		m, err := c.r.Read(body[got:min(len(body), n)])
 		if err != nil {
-			return nil, err
+			return nil, unexpected(err)
 		}
 		got += m
 		c.total = min(c.total+m, transports.MaxFrame)

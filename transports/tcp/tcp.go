@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -122,6 +123,14 @@ func (t Transport) open(c *net.TCPConn) (transports.Conn, error) {
 func versionError(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("tcp: no version byte in time: %w", transports.ErrVersion)
+	}
+	return err
+}
+
+// unexpected is for the end of the stream within a frame.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
 	}
 	return err
 }
