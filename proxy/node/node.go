@@ -1,0 +1,168 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"ockam/config"
+	"ockam/tunnel"
+	"ockam/tunnel/identity"
+	"ockam/tunnel/portal"
+	"ockam/tunnel/secure"
+	"ockam/tunnel/service"
+)
+
+// A Node is one node while it runs: a router with an identity, and the resources
+// that its configuration asks for.
+type Node struct {
+	name   string
+	log    *zap.Logger
+	status func(Event)
+	router *tunnel.Router
+
+	identity *identity.Identity
+	channels secure.Config
+	links    *tunnel.Group // what is open to it is reachable over every accepted link
+	behind   *tunnel.Group // … through every accepted channel
+	relayed  *tunnel.Group // … for what comes by way of a relay where this node is registered
+	listener *secure.Listener
+	budget   *portal.Budget
+
+	identifiers map[string]string // of all nodes of the configuration
+
+	// life ends when everything is to end at once; accepting ends before, so
+	// that what is under way can be drained.
+	life context.Context
+	wg   sync.WaitGroup
+
+	mu        sync.Mutex
+	resources map[key]*resource
+	allowed   config.AllowList // who may open a channel
+}
+
+// An Event is something that whoever runs a node is told about: an address that
+// now listens, an identity that was made, a way that came up or went down.
+type Event struct {
+	Node string // the node's name
+	Kind string // "identity", "listener", "relay", "inlet", "outlet", "relay_service"
+	Name string // the resource's label; empty for an identity
+	Text string // what happened, a clause without the node's and the resource's name
+	Up   bool   // false: something is lost, refused, or not there yet
+	Addr string // the address that listens, if the event is that it does
+}
+
+func (n *Node) event(kind, name string, up bool, format string, args ...any) {
+	e := Event{Node: n.name, Kind: kind, Name: name, Up: up, Text: fmt.Sprintf(format, args...)}
+	n.tell(e)
+}
+
+func (n *Node) tell(e Event) {
+	if n.status != nil {
+		n.status(e)
+	}
+	log := n.log.Debug // Status has said it
+	if n.status == nil {
+		log = n.log.Info
+	}
+	log(e.Text, zap.String("node", e.Node), zap.String("kind", e.Kind), zap.String("name", e.Name))
+}
+
+// zapErr and zapAddr keep the names of log fields in one place.
+func zapErr(err error) zap.Field    { return zap.Error(err) }
+func zapAddr(addr string) zap.Field { return zap.String("addr", addr) }
+
+// start makes the node's channel listener and echo service reachable. Its
+// resources come with apply.
+func (n *Node) start() error {
+	n.links = &tunnel.Group{Name: n.name + " links"}
+	n.behind = &tunnel.Group{Name: n.name + " channels"}
+	n.relayed = &tunnel.Group{Name: n.name + " relays"}
+	n.resources = make(map[key]*resource)
+	self := tunnel.LocalAddress(service.EchoName)
+	if _, err := n.router.Handle(self, service.Echo{Router: n.router, Self: self}, n.everybody()); err != nil {
+		return err
+	}
+	n.listener = &secure.Listener{
+		Config: n.channels, Open: []tunnel.Source{n.links, n.relayed}, Group: n.behind,
+		Opened: func(c *secure.Channel) {
+			n.log.Debug("channel opened", zap.Stringer("peer", c.Peer()))
+		},
+		Closed: func(c *secure.Channel, err error) {
+			n.log.Debug("channel closed", zap.Stringer("peer", c.Peer()), zap.Error(err))
+		},
+		Refused: func(err error) { n.log.Warn("channel refused", zap.String("node", n.name), zap.Error(err)) },
+	}
+	n.listener.Authorize = n.authorize
+	if err := n.listener.Register(); err != nil {
+		return err
+	}
+	n.wg.Go(func() { _ = n.listener.Serve(n.life) }) // nil once it is registered
+	return nil
+}
+
+// everybody is the access of what anyone may reach, with a channel or without.
+func (n *Node) everybody() tunnel.Access {
+	return tunnel.Access{Open: []tunnel.Source{n.links, n.behind, n.relayed}}
+}
+
+// authorize admits to the channel listener whom some resource of the node allows
+// something. What each may then reach is decided at every open.
+func (n *Node) authorize(id identity.Identifier) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.allowed.Permits(id.String()) {
+		return nil
+	}
+	return fmt.Errorf("node %s: no allow names it", n.name)
+}
+
+// gate refuses messages of origins whose proven peer is not in the list. It logs
+// a refusal: who, what, and by which allow.
+func (n *Node) gate(kind, name string, list config.AllowList, at string) tunnel.Gate {
+	allowed := admit(list, at)
+	return func(m *tunnel.Message) error {
+		err := allowed(m.Origin)
+		if err != nil {
+			n.log.Warn("refused", zap.String("node", n.name), zap.String("kind", kind), zap.String("name", name), zap.Error(err))
+		}
+		return err
+	}
+}
+
+// admit returns what decides on an origin by the peer that it proved. At is
+// where the list stands.
+func admit(list config.AllowList, at string) func(*tunnel.Origin) error {
+	return func(o *tunnel.Origin) error {
+		peer := ""
+		if o != nil {
+			peer = o.Peer
+		}
+		if list.Permits(peer) {
+			return nil
+		}
+		return fmt.Errorf("%s is not allowed by %s", peerName(peer), at)
+	}
+}
+
+func peerName(peer string) string {
+	if peer == "" {
+		return "somebody without a channel"
+	}
+	return peer
+}
+
+// expect returns what decides on the far end of a way.
+func expect(list config.AllowList) func(identity.Identifier) error {
+	if list.Anyone {
+		return nil
+	}
+	return func(id identity.Identifier) error {
+		if list.Permits(id.String()) {
+			return nil
+		}
+		return fmt.Errorf("the far end is somebody else; the configuration allows %v", list.Identifiers)
+	}
+}

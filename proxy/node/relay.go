@@ -1,0 +1,100 @@
+package node
+
+import (
+	"context"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"ockam/config"
+	"ockam/relay"
+	"ockam/tunnel"
+)
+
+// relaySpec is what makes two relays the same.
+type relaySpec struct {
+	Name, At string
+	Allow    config.AllowList
+}
+
+// startRelay keeps the node registered at another one.
+func (n *Node) startRelay(s relaySpec, c *config.Relay) (*resource, error) {
+	hops, err := c.At.Hops()
+	if err != nil {
+		return nil, fmt.Errorf("%v: relay %s: %w", c.Range, c.Name, err)
+	}
+	to := target{hops: hops, peer: expect(s.Allow), group: n.relayed}
+	use := func(ctx context.Context, w *way) error {
+		reg, err := relay.Client{Router: n.router, Path: w.path, Via: w.rest, Name: c.Name}.Register(ctx)
+		if err != nil {
+			return err
+		}
+		defer reg.Close()
+		n.event("relay", c.Name, true, "is reachable at %s/service/%s", c.At, reg.Address().Name)
+		return reg.KeepAlive(ctx)
+	}
+	return n.newResource(s, func(ctx context.Context) {
+		n.keep(ctx, keeping{
+			establish: func(ctx context.Context) (*way, error) { return n.connect(ctx, to) },
+			use:       use,
+			failed:    func(err error) { n.event("relay", c.Name, false, "is not registered: %v", err) },
+		})
+	}), nil
+}
+
+// startRelayService lets other nodes register names here.
+func (n *Node) startRelayService(c *config.RelayService, list config.AllowList) (*resource, error) {
+	who := n.everybody()
+	if !list.Anyone {
+		who = tunnel.Access{
+			Open: []tunnel.Source{n.behind},
+			Gate: n.gate("relay_service", "", list, c.Allow.Range.String()),
+		}
+	}
+	s := &relay.Server{
+		Router: n.router, Open: []tunnel.Source{n.links, n.behind},
+		Registered: func(e relay.Event) {
+			n.log.Info("relay registered", zap.String("node", n.name), zap.String("name", e.Name),
+				zap.String("owner", e.Owner), zap.Bool("again", e.Again))
+		},
+		Released: func(e relay.Event) {
+			n.log.Info("relay released", zap.String("node", n.name), zap.String("name", e.Name), zap.Error(e.Err))
+		},
+		Refused: func(e relay.Event) {
+			n.log.Warn("relay refused", zap.String("node", n.name), zap.String("name", e.Name),
+				zap.String("owner", e.Owner), zap.Error(e.Err))
+		},
+	}
+	var regs []*tunnel.Registration
+	for _, name := range []string{relay.ServiceName, relay.StaticServiceName} {
+		reg, err := n.router.Handle(tunnel.LocalAddress(name), s, who)
+		if err != nil {
+			closeAll(regs)
+			return nil, fmt.Errorf("%v: relay_service: %w", c.Range, err)
+		}
+		regs = append(regs, reg)
+	}
+	n.event("relay_service", "", true, "lets %s register names", whom(list))
+	return n.newResource(list, func(ctx context.Context) {
+		<-ctx.Done()
+		closeAll(regs)
+		s.Close()
+	}), nil
+}
+
+func closeAll(regs []*tunnel.Registration) {
+	for _, r := range regs {
+		r.Close()
+	}
+}
+
+func whom(list config.AllowList) string {
+	switch {
+	case list.Anyone:
+		return "anyone"
+	case len(list.Identifiers) == 1:
+		return list.Identifiers[0]
+	default:
+		return fmt.Sprintf("%d identities", len(list.Identifiers))
+	}
+}

@@ -1,0 +1,173 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ockam/config"
+	"ockam/proxy/state"
+	"ockam/tunnel"
+	"ockam/tunnel/identity"
+	"ockam/tunnel/portal"
+	"ockam/tunnel/secure"
+	"ockam/tunnel/vault"
+)
+
+// Options are what all nodes of a configuration share.
+type Options struct {
+	Log *zap.Logger // nil: nothing is logged
+	// Status, if set, is told what the person at the terminal wants to know. It
+	// is called from many goroutines and must return soon.
+	Status func(Event)
+	// Store opens the state; it is called once, and only when some node is not
+	// ephemeral. Whoever gives it closes what it returned, after Run.
+	Store func() (*state.Store, error)
+	// Ready, if set, is called when everything has been started.
+	Ready func()
+}
+
+// Run runs the nodes of a configuration until ctx ends. Then nothing new is
+// taken, what is under way has until drain to end, and everything is closed.
+// Run returns after all it started has ended; nil if it was ctx that ended it.
+//
+// Nothing runs if something cannot be started, such as a listener whose
+// address is in use: Run then returns all reasons together.
+func Run(ctx context.Context, f *config.File, opt Options, drain time.Duration) error {
+	if opt.Log == nil {
+		opt.Log = zap.NewNop()
+	}
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	r := &runner{opt: opt, life: life}
+	nodes, err := r.makeNodes(ctx, f)
+	if err != nil {
+		end()
+		return err
+	}
+	err = r.applyAll(ctx, f, nodes)
+	if err == nil && ctx.Err() == nil {
+		if opt.Ready != nil {
+			opt.Ready()
+		}
+		<-ctx.Done()
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	if err != nil {
+		cancel() // there is nothing to wait for
+	}
+	var wg sync.WaitGroup
+	for _, n := range nodes {
+		wg.Go(func() { n.stop(last) })
+	}
+	wg.Wait()
+	end()
+	for _, n := range nodes {
+		n.wg.Wait()
+	}
+	return err
+}
+
+// A runner makes nodes, and has what they share.
+type runner struct {
+	opt   Options
+	life  context.Context
+	store *state.Store // nil until a node needs it
+}
+
+func (r *runner) makeNodes(ctx context.Context, f *config.File) ([]*Node, error) {
+	identifiers := make(map[string]string)
+	var nodes []*Node
+	for _, c := range f.Nodes {
+		n := &Node{
+			name: c.Name, log: r.opt.Log, status: r.opt.Status, router: tunnel.NewRouter(),
+			identifiers: identifiers, budget: new(portal.Budget), life: r.life,
+		}
+		if err := r.identify(ctx, n, c); err != nil {
+			return nil, fmt.Errorf("node %s: %w", c.Name, err)
+		}
+		identifiers[c.Name] = n.identity.Identifier().String()
+		nodes = append(nodes, n)
+	}
+	for _, n := range nodes {
+		if err := n.start(); err != nil {
+			return nil, fmt.Errorf("node %s: %w", n.name, err)
+		}
+	}
+	return nodes, nil
+}
+
+func (r *runner) applyAll(ctx context.Context, f *config.File, nodes []*Node) error {
+	var errs []error
+	for i, n := range nodes {
+		errs = append(errs, n.Apply(ctx, f.Nodes[i]))
+	}
+	return errors.Join(errs...)
+}
+
+// identify gives n its identity: a new one that nobody keeps, or the stored one,
+// which is made when there is none.
+func (r *runner) identify(ctx context.Context, n *Node, c *config.Node) error {
+	if c.Ephemeral {
+		return n.beEphemeral()
+	}
+	if r.store == nil {
+		if r.opt.Store == nil {
+			return errors.New("there is no state to keep an identity in")
+		}
+		s, err := r.opt.Store()
+		if err != nil {
+			return err
+		}
+		r.store = s
+	}
+	id, err := r.store.Identity(ctx, c.Identity)
+	text := "is"
+	if errors.Is(err, state.ErrNotFound) {
+		if _, err = r.store.CreateIdentity(ctx, c.Identity, identity.CreateOptions{}); err == nil || errors.Is(err, state.ErrExists) {
+			text = "was made:"
+			id, err = r.store.Identity(ctx, c.Identity)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	n.use(id, storedPeers{r.store, r.store.Node(c.Name)})
+	n.event("identity", c.Identity, true, "%s %v", text, id.Identifier())
+	return nil
+}
+
+func (n *Node) beEphemeral() error {
+	v := vault.NewMemory()
+	h, err := identity.Create(v, identity.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	s := identity.NewMemoryStore()
+	id := &identity.Identity{History: h, Vault: v, PurposeKeys: s}
+	n.use(id, s)
+	n.event("identity", "", true, "is %v, for this run", id.Identifier())
+	return nil
+}
+
+// A peerStore keeps what is known of other identities.
+type peerStore interface {
+	identity.Histories
+	identity.AttributeStore
+}
+
+// storedPeers keeps histories for all nodes of a home, and attributes for one,
+// since nodes may trust different authorities.
+type storedPeers struct {
+	identity.Histories
+	identity.AttributeStore
+}
+
+func (n *Node) use(id *identity.Identity, peers peerStore) {
+	n.identity = id
+	n.channels = secure.Config{Router: n.router, Identity: id, Histories: peers, Attributes: peers}
+}

@@ -1,0 +1,251 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"ockam/transports/tcp"
+	"ockam/tunnel"
+	"ockam/tunnel/identity"
+	"ockam/tunnel/multiaddr"
+	"ockam/tunnel/secure"
+	"ockam/tunnel/service"
+)
+
+const (
+	// connectTimeout bounds one try to establish a way, all of its hops.
+	connectTimeout = 30 * time.Second
+	// firstHandshake is how long the first message of a handshake is waited for
+	// before it is sent afresh: it vanishes without a sign where a relay does
+	// not know the name yet. Each wait is twice as long as the one before.
+	firstHandshake = 500 * time.Millisecond
+	// confirmTimeout bounds the wait for the first answer through a channel.
+	confirmTimeout = 10 * time.Second
+
+	// A way is lost when the far end answers no ping for about 15 s.
+	pingInterval = 5 * time.Second
+	pingMisses   = 3
+)
+
+// errNoAnswer is returned when a channel stands and nothing comes back through
+// it: a listener that refuses us does not say so.
+var errNoAnswer = errors.New("node: the far end does not answer through the channel: it may not allow this node's identifier")
+
+// A way is what a MultiAddr leads to: an established path, and what follows it
+// without another connection or channel.
+type way struct {
+	path  tunnel.Path
+	rest  tunnel.Route
+	group *tunnel.Group // of its links and channels, if the far end may reach something here
+	link  *tunnel.Link
+	wg    sync.WaitGroup // the link's reader
+}
+
+// close ends everything that the way consists of, and waits for it.
+func (w *way) close() {
+	if c, ok := w.path.(*secure.Channel); ok {
+		c.Close()
+	}
+	if w.link != nil {
+		w.link.Close()
+	}
+	w.wg.Wait()
+}
+
+// connect establishes the way to a target. Its peer decides on the identity at the far
+// end of its last channel; channels before that may end anywhere, as they are
+// only on the way. What the far end may reach here is what is open to group.
+// The context is for the establishing alone.
+func (n *Node) connect(ctx context.Context, to target) (*way, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	w := &way{group: to.group}
+	err := n.follow(ctx, w, to)
+	if err == nil && w.path == nil {
+		err = errors.New("node: the address does not begin with a connection")
+	}
+	if c, ok := w.path.(*secure.Channel); err == nil && ok {
+		err = n.confirm(ctx, c)
+	}
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// A target is where a way is to lead.
+type target struct {
+	hops  []multiaddr.Hop
+	peer  func(identity.Identifier) error // nil: anyone
+	group *tunnel.Group                   // nil: the far end reaches nothing here
+}
+
+func (n *Node) follow(ctx context.Context, w *way, to target) error {
+	last := -1
+	for i, h := range to.hops {
+		if h.Kind == multiaddr.HopSecure {
+			last = i
+		}
+	}
+	for i, h := range to.hops {
+		switch h.Kind {
+		case multiaddr.HopDial:
+			if err := n.dial(ctx, w, h.Value); err != nil {
+				return err
+			}
+		case multiaddr.HopService:
+			w.rest = w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(h.Value)))
+		case multiaddr.HopSecure:
+			authorize := to.peer
+			if i != last {
+				authorize = nil
+			}
+			if err := n.secure(ctx, w, h.Value, authorize); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("node: %v %s cannot be followed by this version", h.Kind, h.Value)
+		}
+	}
+	return nil
+}
+
+func (n *Node) dial(ctx context.Context, w *way, addr string) error {
+	if w.path != nil {
+		return errors.New("node: a second connection in one address")
+	}
+	conn, err := tcp.Transport{}.Dial(ctx, addr)
+	if err != nil {
+		return err
+	}
+	l, err := tunnel.NewLink(n.router, conn, tcp.Transport{}.Traits(), w.group)
+	if err != nil {
+		return err
+	}
+	w.path, w.link = l, l
+	w.wg.Go(func() {
+		if err := l.Serve(n.life); err != nil {
+			n.log.Debug("link ended", zapErr(err), zapAddr(addr))
+		}
+	})
+	return nil
+}
+
+// secure opens a channel to the listener called name, and sends the first message
+// afresh until it is answered, the path is lost or ctx ends.
+func (n *Node) secure(ctx context.Context, w *way, name string, authorize func(identity.Identifier) error) error {
+	if w.path == nil {
+		return errors.New("node: a channel without a connection in front of it")
+	}
+	cfg := n.channels
+	cfg.Authorize, cfg.Group = authorize, w.group
+	route := w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(name)))
+	for wait := firstHandshake; ; wait *= 2 {
+		c, err := n.handshake(ctx, &cfg, w.path, route, wait)
+		if err == nil {
+			w.path, w.rest = c, tunnel.Route{}
+			return nil
+		}
+		if !errors.Is(err, secure.ErrTimeout) || ctx.Err() != nil || w.path.Origin().Err() != nil {
+			return err
+		}
+	}
+}
+
+func (n *Node) handshake(ctx context.Context, cfg *secure.Config, path tunnel.Path, route tunnel.Route, wait time.Duration) (*secure.Channel, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return secure.Dial(ctx, cfg, path, route)
+}
+
+// confirm waits for an answer of the far node's echo service: only then is it
+// known that the far end has accepted the channel.
+func (n *Node) confirm(ctx context.Context, c *secure.Channel) error {
+	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	answered := make(chan struct{}, 1)
+	reg, err := n.router.Handle(tunnel.RandomAddress(), tunnel.HandlerFunc(func(m *tunnel.Message) error {
+		m.Release()
+		select {
+		case answered <- struct{}{}:
+		default:
+		}
+		return nil
+	}), tunnel.Access{Open: []tunnel.Source{c.Origin()}})
+	if err != nil {
+		return err
+	}
+	defer reg.Close()
+	m := tunnel.NewMessage()
+	defer m.Release()
+	m.Onward, m.Return, m.Payload = echoRoute, tunnel.NewRoute(reg.Address()), []byte{0}
+	if err := c.Send(m); err != nil {
+		return err
+	}
+	select {
+	case <-answered:
+		return nil
+	case <-c.Origin().Done():
+		return c.Origin().Err()
+	case <-ctx.Done():
+		return errNoAnswer
+	}
+}
+
+var echoRoute = tunnel.NewRoute(tunnel.LocalAddress(service.EchoName))
+
+// watch returns when the way is lost: its path has ended, or the far end of its
+// channel answers no pings. Without a channel the links' keep-alive decides.
+func (n *Node) watch(ctx context.Context, w *way) error {
+	if _, ok := w.path.(*secure.Channel); ok {
+		p := &tunnel.Pinger{
+			Router: n.router, Path: w.path, Route: echoRoute, Interval: pingInterval, Misses: pingMisses,
+		}
+		return p.Run(ctx)
+	}
+	select {
+	case <-w.path.Origin().Done():
+		return w.path.Origin().Err()
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// keeping is what keep does.
+type keeping struct {
+	establish func(context.Context) (*way, error)
+	// use returns when the way is lost or its context ends.
+	use func(context.Context, *way) error
+	// failed is told why there is no way, once for each reason in a row.
+	failed func(error)
+}
+
+// keep establishes a way, again and again until ctx ends, and uses it. The first
+// tries follow each other quickly.
+func (n *Node) keep(ctx context.Context, k keeping) {
+	var wait tunnel.Backoff
+	said := ""
+	for ctx.Err() == nil {
+		w, err := k.establish(ctx)
+		if err == nil {
+			began := time.Now()
+			err = k.use(ctx, w)
+			w.close()
+			if time.Since(began) > 5*time.Second {
+				wait.Reset()
+			}
+			said = ""
+		}
+		if err != nil && ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
+			k.failed(err)
+		}
+		if !wait.Wait(ctx) {
+			return
+		}
+	}
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package proxy
+
+import "net"
+
+func newSocket(c net.Conn) socket { return plainSocket{c} }
