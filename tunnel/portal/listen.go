@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 
@@ -186,6 +187,9 @@ type Request struct {
 
 // Origin returns the link or channel that the request came over.
 func (r *Request) Origin() *tunnel.Origin { return r.path.Origin() }
+
+// RemoteAddr returns the address of who asks, an Addr.
+func (r *Request) RemoteAddr() net.Addr { return Addr{Route: r.back, Peer: r.path.Origin().Peer} }
 
 // Accept opens the stream. Nothing is received before.
 func (r *Request) Accept() (*Stream, error) {
