@@ -57,5 +57,5 @@ func (s *Stream) setDeadline(end *time.Time, timer **time.Timer, t time.Time) er
 func (s *Stream) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cond.Broadcast()
+	s.wakeLocked()
 }

@@ -99,6 +99,9 @@ func (s *Stream) handlePayload(m *tunnel.Message, msg Message) {
 	}
 	s.receiving = false
 	s.cond.Broadcast()
+	if !s.queue.empty() || s.sinkErr != nil {
+		s.work.Broadcast()
+	}
 	s.mu.Unlock()
 }
 
@@ -201,7 +204,7 @@ func (s *Stream) handleDisconnect() {
 		return
 	}
 	s.ended = true
-	s.cond.Broadcast()
+	s.wakeLocked()
 	s.watchLocked()
 	s.mu.Unlock()
 	s.unregister()
@@ -321,7 +324,7 @@ func (s *Stream) drainLocked(w io.Writer) error {
 			return err
 		}
 		if s.queue.empty() || s.sinkBusy {
-			s.cond.Wait()
+			s.work.Wait()
 			continue
 		}
 		data := s.queue.front().data

@@ -36,6 +36,10 @@ type Stream struct {
 
 	mu   sync.Mutex
 	cond sync.Cond // anything below has changed
+	// work is for a WriteTo that has nothing to do: a payload that its sink
+	// takes at once, or a turn that ends, is no reason to wake it. Waking it for
+	// each message costs more than all else that a small message costs.
+	work sync.Cond
 
 	// How it ends.
 	opening   chan error // of a dialed stream until it is open: the answer
@@ -87,7 +91,7 @@ var longAgo = time.Unix(1, 0)
 // the path brings back reaches.
 func newStream(r *tunnel.Router, path tunnel.Path, opts Options, dialed bool) (*Stream, error) {
 	s := &Stream{path: path, origin: path.Origin(), opts: opts, dialed: dialed, room: make(chan struct{}, 1)}
-	s.cond.L = &s.mu
+	s.cond.L, s.work.L = &s.mu, &s.mu
 	if dialed {
 		s.opening = make(chan error, 1)
 	}
@@ -154,7 +158,7 @@ func (s *Stream) reset(cause error) bool {
 // also in a source or sink, and takes its address back.
 func (s *Stream) unlockAndWake() {
 	source, sink := s.source, s.sinkEnd
-	s.cond.Broadcast()
+	s.wakeLocked()
 	s.mu.Unlock()
 	s.wakeReceiver()
 	if source != nil {
@@ -164,6 +168,12 @@ func (s *Stream) unlockAndWake() {
 		_ = sink.SetWriteDeadline(longAgo)
 	}
 	s.unregister()
+}
+
+// wakeLocked wakes all who wait, to look again.
+func (s *Stream) wakeLocked() {
+	s.cond.Broadcast()
+	s.work.Broadcast()
 }
 
 func (s *Stream) unregister() {
@@ -233,7 +243,7 @@ func (s *Stream) endHere() {
 	s.unregister()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cond.Broadcast()
+	s.wakeLocked()
 	s.watchLocked()
 }
 
