@@ -87,7 +87,7 @@ func (l *Link) Serve(ctx context.Context) error {
 
 // Close ends the link. What is queued is lost. It may be called by anybody.
 func (l *Link) Close() {
-	l.queue.fail(ErrClosed)
+	_ = l.queue.fail(ErrClosed)
 	_ = l.conn.Close()
 	l.mu.Lock()
 	serving := l.serving

@@ -52,7 +52,7 @@ func route(names ...string) tunnel.Route {
 	return tunnel.NewRoute(addrs...)
 }
 
-func handle(t *testing.T, r *tunnel.Router, name string, h tunnel.Handler, open ...tunnel.Source) *tunnel.Registration {
+func handle(t testing.TB, r *tunnel.Router, name string, h tunnel.Handler, open ...tunnel.Source) *tunnel.Registration {
 	t.Helper()
 	reg, err := r.Handle(tunnel.LocalAddress(name), h, tunnel.Access{Open: open})
 	if err != nil {

@@ -222,7 +222,7 @@ func (q *queue) drainLocked() {
 		}
 		n, err := q.try.TryWrite(q.bufs)
 		if err != nil {
-			q.fail(err)
+			_ = q.fail(err)
 			_ = q.conn.Close() // ends Serve, which tells everybody
 		} else if q.bufs = transports.Advance(q.bufs, n); len(q.bufs) > 0 {
 			q.handOver()
@@ -267,7 +267,7 @@ func (q *queue) writeLoop() {
 	defer q.wg.Done()
 	for {
 		if err := q.conn.Write(q.bufs); err != nil {
-			q.fail(err)
+			_ = q.fail(err)
 			_ = q.conn.Close()
 		}
 		q.mu.Lock()
@@ -303,7 +303,7 @@ func (q *queue) writeDirect(payload []byte) {
 	}
 	clear(q.batch[:])
 	if err != nil {
-		q.fail(err)
+		_ = q.fail(err)
 		_ = q.conn.Close()
 	}
 	q.mu.Lock()

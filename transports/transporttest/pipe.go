@@ -223,6 +223,11 @@ type stream struct {
 	moved    int // counts what was read, to notice progress
 	readErr  error
 	writeErr error
+
+	// Of the one writer that waits.
+	timer    *time.Timer
+	deadline time.Time
+	late     bool
 }
 
 func newStream(size int) *stream {
@@ -323,18 +328,28 @@ func (s *stream) write(b []byte, stall time.Duration) (int, error) {
 	}
 }
 
-// waitLocked waits for room, at most for stall.
+// waitLocked waits for room, at most for stall. It uses one timer over and over:
+// a test that counts allocations shall count those of others.
 func (s *stream) waitLocked(stall time.Duration) bool {
-	late, moved := false, s.moved
-	t := time.AfterFunc(stall, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		late = true
-		s.writable.Broadcast()
-	})
-	defer t.Stop()
-	for s.moved == moved && s.writeErr == nil && !late {
+	moved := s.moved
+	s.late, s.deadline = false, time.Now().Add(stall)
+	if s.timer == nil {
+		s.timer = time.AfterFunc(stall, s.onTimer)
+	} else {
+		s.timer.Reset(stall)
+	}
+	defer s.timer.Stop()
+	for s.moved == moved && s.writeErr == nil && !s.late {
 		s.writable.Wait()
 	}
 	return s.moved != moved || s.writeErr != nil
+}
+
+func (s *stream) onTimer() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !time.Now().Before(s.deadline) { // else it is late itself, and of an earlier wait
+		s.late = true
+		s.writable.Broadcast()
+	}
 }
