@@ -155,6 +155,7 @@ func bare(s string) []byte { return wire.AppendString(nil, s) }
 // recording is testdata/relay.json, recorded from the reference implementation,
 // revision fb8fb64cd.
 type recording struct {
+	Items  []recorded
 	Client []recorded `json:"independent_client"`
 	Hub    []recorded `json:"independent_hub"`
 }

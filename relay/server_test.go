@@ -63,6 +63,31 @@ func TestHubWorkedExample(t *testing.T) {
 	})
 }
 
+// TestHubItems replays what two nodes of the reference sent to its relay: a
+// registration, a ping, and two messages of commands with their answers.
+func TestHubItems(t *testing.T) {
+	items := loadRecording(t).Items
+	if len(items) != 12 {
+		t.Fatalf("%d items", len(items))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		n.hub(&relay.Server{})
+		n3 := n.peer()
+		for i := 0; i < 4; i += 2 {
+			wantFrame(t, items[i+1].Name, n3.sendHex(items[i].Hex), unhex(t, items[i+1].Hex))
+		}
+		for i := 4; i < 12; i += 4 {
+			n1 := n.peer()
+			ours := []string{name(items[i+1].Decoded.Return[0]), n1.via(), name(items[i+3].Decoded.Return[0]), n3.via()}
+			n1.send(unhex(t, items[i].Hex))
+			wantFrame(t, "request", n3.next(), replace(unhex(t, items[i+1].Hex), ours...))
+			n3.send(replace(unhex(t, items[i+2].Hex), ours...))
+			wantFrame(t, "answer", n1.next(), replace(unhex(t, items[i+3].Hex), ours...))
+		}
+	})
+}
+
 // TestHubRecorded replays what an independent client sent to the reference's
 // relay, in order.
 func TestHubRecorded(t *testing.T) {

@@ -83,6 +83,9 @@ func TestAllocations(t *testing.T) {
 // TestIdleMemory: a connection that waits holds no buffer, even if the peer has
 // sent half a length.
 func TestIdleMemory(t *testing.T) {
+	if transporttest.RaceEnabled {
+		t.Skip("the race detector needs memory of its own")
+	}
 	const count = 100
 	var wg sync.WaitGroup
 	var conns []transports.Conn

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestTransport(t *testing.T) {
-	const stall = 150 * time.Millisecond
+	const stall = 300 * time.Millisecond
 	transporttest.Run(t, tcp.Transport{}, transporttest.Options{
 		Addr: "127.0.0.1:0",
 		Raw: func(ctx context.Context, addr string) (io.ReadWriteCloser, error) {
@@ -122,7 +122,7 @@ func TestVersionSentFirst(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	const short = 50 * time.Millisecond
+	const short = 200 * time.Millisecond
 	for _, tt := range []struct {
 		name  string
 		start []byte

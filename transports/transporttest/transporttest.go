@@ -434,7 +434,7 @@ func (s suite) slowReader(t *testing.T) {
 	n := min(256<<10, s.tr.Traits().MaxFrame)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	const count = 64
+	const count = 40
 	wg.Go(func() {
 		var batch net.Buffers
 		for i := range count {
@@ -445,8 +445,8 @@ func (s suite) slowReader(t *testing.T) {
 		}
 	})
 	for i := range count {
-		if i < 16 {
-			time.Sleep(s.o.Stall / 4)
+		if i < 12 {
+			time.Sleep(s.o.Stall / 6)
 		}
 		s.want(t, b, i, n)
 	}

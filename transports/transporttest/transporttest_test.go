@@ -13,15 +13,15 @@ import (
 )
 
 func TestNetwork(t *testing.T) {
-	const stall = 100 * time.Millisecond
+	const stall = 300 * time.Millisecond
 	for _, tt := range []struct {
 		name    string
 		options transporttest.PipeOptions
 	}{
 		{"plain", transporttest.PipeOptions{}},
-		{"small", transporttest.PipeOptions{Buffer: 1000}},
+		{"small", transporttest.PipeOptions{Buffer: 10_000}},
 		{"cannot try", transporttest.PipeOptions{NoTry: true}},
-		{"a little at a time", transporttest.PipeOptions{MaxWrite: 100, MaxRead: 997}},
+		{"a little at a time", transporttest.PipeOptions{MaxWrite: 1000, MaxRead: 9973}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := &transporttest.Network{Options: tt.options}
