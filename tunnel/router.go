@@ -99,6 +99,9 @@ func (e *Registration) Close() {
 }
 
 func (e *Registration) admits(o *Origin) bool {
+	if o == nil { // a mistake of the caller: only links and channels deliver
+		return false
+	}
 	for _, s := range *e.open.Load() {
 		if s == Source(o) || o.Group != nil && s == Source(o.Group) {
 			return true
