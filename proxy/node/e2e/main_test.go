@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,6 +41,11 @@ func run(m *testing.M) int {
 		return 1
 	}
 	buildDir = dir
+	// Tests that run in parallel wait more than they work.
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f != nil && f.Value.String() == f.DefValue {
+		_ = f.Value.Set("6")
+	}
 	return m.Run()
 }
 

@@ -79,10 +79,7 @@ func duplex(addr string, n int, limit time.Duration) (got int, err error) {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(limit))
-	both(
-		func() { _, _ = io.CopyN(c, stream(seed), int64(n)) },
-		func() { got, err = checkStream(c, seed+1, n) },
-	)
+	got, err = sendAndCheck(c, c, seed, seed+1, n)
 	if err == nil {
 		_, err = io.ReadFull(c, make([]byte, 1))
 	}

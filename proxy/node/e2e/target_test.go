@@ -29,7 +29,7 @@ type target struct {
 	conns  map[net.Conn]struct{}
 	closed bool
 	given  map[uint64]bool  // connections that the client gave up
-	ends   map[uint64]error // how a seed's echo (nil: end of stream) or sink (nil: all was right) ended
+	ends   map[uint64]error // how an echo (nil: end of stream) or a check (nil: all was right) ended, by seed
 	alien  []string         // what arrived and was sent by no client
 }
 
@@ -307,19 +307,31 @@ func (tg *target) hold(c *net.TCPConn) {
 }
 
 func (tg *target) duplex(c *net.TCPConn, r request) {
-	var err error
-	both(func() {
-		_, _ = io.CopyN(c, stream(r.seed+1), int64(r.n))
-	}, func() {
-		var n int
-		n, err = checkStream(c, r.seed, r.n)
-		if errors.Is(err, errContent) || errors.Is(err, errShort) && !tg.givenUp(r.seed) {
-			tg.complain("stream %d: after %d of %d bytes: %v", r.seed, n, r.n, err)
-		}
-	})
-	if err == nil {
+	n, err := sendAndCheck(c, c, r.seed+1, r.seed, r.n)
+	tg.record(r.seed, err)
+	switch {
+	case err == nil:
 		_, _ = c.Write([]byte{sinkOK})
+	case errors.Is(err, errContent), errors.Is(err, errShort) && !tg.givenUp(r.seed):
+		tg.complain("stream %d: after %d of %d bytes: %v", r.seed, n, r.n, err)
 	}
+}
+
+// sendAndCheck sends n bytes of the stream of mine to c while it compares n
+// bytes that r reads from c with the stream of theirs; it returns how many
+// were right.
+func sendAndCheck(c net.Conn, r io.Reader, mine, theirs uint64, n int) (got int, err error) {
+	var sendErr error
+	both(
+		func() { _, sendErr = io.CopyN(c, stream(mine), int64(n)) },
+		func() { got, err = checkStream(r, theirs, n) },
+	)
+	// The kernel tells of a reset once, to whoever asks first: after a
+	// reset that the sender has seen, the reader sees an end of stream.
+	if errors.Is(err, errShort) && isReset(sendErr) {
+		err = sendErr
+	}
+	return got, err
 }
 
 var (
