@@ -23,7 +23,7 @@ type Channel struct {
 	remote *tunnel.Registration // where frames arrive
 	last   tunnel.Route         // the peer's address for frames: the last hop of route
 	follow bool                 // a responder follows the initiator's way back
-	group  *tunnel.Group        // the listener's; nil for an initiator
+	group  *tunnel.Group        // of the origin
 	opened func(*Channel)       // the listener's, called before the first frame
 	ended  func(*Channel, error)
 
@@ -33,15 +33,16 @@ type Channel struct {
 	// How frames leave. The lock is held from the nonce to the commit.
 	mu     sync.Mutex
 	seal   *sealer
-	under  tunnel.Carrier
-	route  tunnel.Route // from the far end of under to the peer
-	draft  tunnel.Draft // of under, between Begin and Commit
+	ways   [2]way // ways[now] is in use; the other was, and may hold claims
+	now    int
+	draft  tunnel.Draft // of the way below, between Begin and Commit
+	placed *way         // where draft is
 	failed error
 
 	// How frames arrive.
 	recv     sync.Mutex
 	open     *opener
-	followed uint64 // the highest nonce that set route
+	followed uint64 // the highest nonce that set the way
 	hops     tunnel.Route
 }
 
@@ -86,57 +87,46 @@ func (c *Channel) Send(m *tunnel.Message) error {
 func (c *Channel) sealFrom(claim int, plaintext []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d, err := c.beginLocked(claim, len(plaintext))
+	return c.sealFromLocked(claim, plaintext)
+}
+
+func (c *Channel) sealFromLocked(claim int, plaintext []byte) error {
+	w, d, err := c.beginLocked(claim, len(plaintext))
 	if err != nil {
 		return err
 	}
 	c.seal.seal(d.Payload, plaintext)
-	c.under.Commit(d)
+	w.commit(d)
 	return nil
 }
 
 // beginLocked places a frame for size bytes of plaintext in the queue below. On
 // error the claim is given back.
-func (c *Channel) beginLocked(claim, size int) (tunnel.Draft, error) {
+func (c *Channel) beginLocked(claim, size int) (*way, tunnel.Draft, error) {
+	w, claim := c.takeLocked(claim)
 	err := c.failed
 	if err == nil {
 		err = c.seal.check()
 	}
 	if err != nil {
-		c.under.Unclaim(claim)
-		return tunnel.Draft{}, err
+		w.under.Unclaim(claim)
+		return w, tunnel.Draft{}, err
 	}
-	return c.under.Begin(claim, c.route, tunnel.Route{}, size+frameOverhead)
+	d, err := w.under.Begin(claim, w.route, tunnel.Route{}, size+frameOverhead)
+	return w, d, err
 }
-
-// Claim waits for room; see tunnel.Carrier.
-func (c *Channel) Claim(n int) (int, error) {
-	return c.carrier().Claim(n + frameOverhead + plaintextOverhead)
-}
-
-// TryClaim is Claim without waiting; see tunnel.Link.
-func (c *Channel) TryClaim(n int) (int, bool) {
-	t, ok := c.carrier().(interface{ TryClaim(int) (int, bool) })
-	if !ok {
-		return 0, false
-	}
-	return t.TryClaim(n + frameOverhead + plaintextOverhead)
-}
-
-// Unclaim gives room back; see tunnel.Carrier.
-func (c *Channel) Unclaim(claim int) { c.carrier().Unclaim(claim) }
 
 // Begin places a message and takes the lock that Commit gives back; see
 // tunnel.Carrier.
 func (c *Channel) Begin(claim int, onward, ret tunnel.Route, n int) (tunnel.Draft, error) {
 	size := payloadSize(onward, ret, n)
 	c.mu.Lock()
-	d, err := c.beginLocked(claim, size)
+	w, d, err := c.beginLocked(claim, size)
 	if err != nil {
 		c.mu.Unlock()
 		return tunnel.Draft{}, err
 	}
-	c.draft = d
+	c.draft, c.placed = d, w
 	head := len(appendPayloadHead(d.Payload[nonceSize:nonceSize], onward, ret, n))
 	at := nonceSize + head
 	d.Payload[at+n] = emptyPadding
@@ -145,20 +135,11 @@ func (c *Channel) Begin(claim int, onward, ret tunnel.Route, n int) (tunnel.Draf
 
 // Commit seals the draft in place; see tunnel.Carrier.
 func (c *Channel) Commit(tunnel.Draft) {
-	d := c.draft
-	c.draft = tunnel.Draft{}
+	d, w := c.draft, c.placed
+	c.draft, c.placed = tunnel.Draft{}, nil
 	c.seal.seal(d.Payload, d.Payload[nonceSize:len(d.Payload)-tagSize])
-	c.under.Commit(d)
+	w.commit(d)
 	c.mu.Unlock()
-}
-
-// Flush writes what is committed; see tunnel.Carrier.
-func (c *Channel) Flush() { c.carrier().Flush() }
-
-func (c *Channel) carrier() tunnel.Carrier {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.under
 }
 
 // HandleMessage seals a message that was routed to the channel's address.
@@ -190,16 +171,21 @@ func (c *Channel) control(plaintext []byte) error {
 }
 
 // Close tells the peer, if there is room, and ends the channel. It does not
-// wait.
+// wait. Nothing is sent behind what tells the peer.
 func (c *Channel) Close() {
-	if c.closed.CompareAndSwap(false, true) {
-		if claim, ok := c.TryClaim(len(closeMessage)); ok {
-			if c.sealFrom(claim, closeMessage) == nil {
-				c.Flush()
-			}
-		}
-		c.end(tunnel.ErrClosed)
+	if !c.closed.CompareAndSwap(false, true) {
+		return
 	}
+	if claim, ok := c.TryClaim(len(closeMessage)); ok {
+		c.mu.Lock()
+		err := c.sealFromLocked(claim, closeMessage)
+		c.failed = tunnel.ErrClosed
+		c.mu.Unlock()
+		if err == nil {
+			c.Flush()
+		}
+	}
+	c.end(tunnel.ErrClosed)
 }
 
 // OriginEnded ends the channel with the path below it.
@@ -215,12 +201,11 @@ func (c *Channel) end(err error) {
 	c.remote.Close()
 	c.mu.Lock()
 	c.failed = err
-	under := c.under
+	under := c.ways[c.now].under
 	c.seal.wipe()
 	c.mu.Unlock()
 	if c.recv.TryLock() {
-		c.open.wipe()
-		c.recv.Unlock()
+		c.unlockRecv()
 	} // else the frame that is being opened is the last, and wipes
 	under.Origin().Detach(c)
 	c.origin.End(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
@@ -14,6 +15,13 @@ type result struct {
 	msg  *tunnel.Message
 	peer identity.Identifier
 	keys *transportKeys
+}
+
+// wipe forgets the keys.
+func (r *result) wipe() {
+	if r.keys != nil {
+		*r.keys = transportKeys{}
+	}
 }
 
 // Dial opens a channel to the listener at the end of route, which begins at the
@@ -34,13 +42,13 @@ func Dial(ctx context.Context, cfg *Config, path tunnel.Path, route tunnel.Route
 		return nil, err
 	}
 	defer h.wipe()
-	e := newEndpoint()
-	self := tunnel.RandomAddress()
+	e := newEndpoint(new(atomic.Int64))
+	self := cfg.address()
 	remote, err := cfg.Router.Handle(self, e, tunnel.Access{Open: []tunnel.Source{path.Origin()}})
 	if err != nil {
 		return nil, err
 	}
-	c, err := e.initiate(ctx, cfg, h, path, route, self)
+	c, err := e.initiate(ctx, h, &attempt{cfg: cfg, path: path, route: route, self: tunnel.NewRoute(self)})
 	if err == nil {
 		c.remote = remote
 		err = c.start(e)
@@ -60,50 +68,64 @@ func dialError(err error) error {
 	return err
 }
 
+// An attempt is one try to open a channel.
+type attempt struct {
+	cfg   *Config
+	path  tunnel.Path
+	route tunnel.Route // of the listener, from the far end of path
+	self  tunnel.Route // where we receive
+}
+
 // initiate runs the initiator's side of the handshake.
-func (e *endpoint) initiate(ctx context.Context, cfg *Config, h *handshake, path tunnel.Path, route tunnel.Route, self tunnel.Address) (*Channel, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+func (e *endpoint) initiate(ctx context.Context, h *handshake, a *attempt) (*Channel, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	lost := &watcher{cancel}
-	if err := path.Origin().Attach(lost); err != nil {
+	if err := a.path.Origin().Attach(lost); err != nil {
 		return nil, err
 	}
-	defer path.Origin().Detach(lost)
+	defer a.path.Origin().Detach(lost)
 	msg, err := h.message1()
 	if err != nil {
 		return nil, err
 	}
-	ret := tunnel.NewRoute(self)
-	if err := send(path, route, ret, msg); err != nil {
+	if err := send(a.path, a.route, a.self, msg); err != nil {
 		return nil, err
 	}
-	r, err := e.establish(ctx, cfg, h)
+	r, err := e.establish(ctx, a.cfg, h)
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil && ctx.Err() != nil {
-			err = fmt.Errorf("%w: %w", cause, err)
-		}
-		return nil, err
+		return nil, lossOf(a.path, err)
 	}
 	defer r.msg.Release()
-	under, onward, err := carrier(cfg.Router, r.msg.Return)
+	under, onward, err := carrier(a.cfg.Router, r.msg.Return)
 	if err != nil {
 		return nil, err
 	}
 	if msg, r.keys, err = h.message3(); err != nil {
 		return nil, err
 	}
+	defer r.wipe()
 	onward = onward.Clone()
-	if err := send(under, onward, ret, msg); err != nil {
+	if err := send(under, onward, a.self, msg); err != nil {
 		return nil, err
 	}
-	return newChannel(cfg, r, under, onward), nil
+	return newChannel(a.cfg, r, under, onward), nil
+}
+
+// lossOf returns why a handshake failed: the loss of the path says more than
+// that a context is canceled.
+func lossOf(path tunnel.Path, err error) error {
+	if lost := path.Origin().Err(); lost != nil && errors.Is(err, context.Canceled) {
+		return fmt.Errorf("secure: path lost during the handshake: %w", lost)
+	}
+	return err
 }
 
 // A watcher cancels a handshake with the path that it runs over.
-type watcher struct{ cancel context.CancelCauseFunc }
+type watcher struct{ cancel context.CancelFunc }
 
 // OriginEnded cancels the handshake.
-func (w *watcher) OriginEnded(err error) { w.cancel(err) }
+func (w *watcher) OriginEnded(error) { w.cancel() }
 
 func send(path tunnel.Path, onward, ret tunnel.Route, payload []byte) error {
 	m := tunnel.NewMessage()
@@ -129,31 +151,36 @@ func carrier(r *tunnel.Router, ret tunnel.Route) (tunnel.Carrier, tunnel.Route, 
 // out of r.
 func newChannel(cfg *Config, r *result, under tunnel.Carrier, route tunnel.Route) *Channel {
 	c := &Channel{
-		cfg: cfg, peer: r.peer, group: cfg.Group, under: under, route: route,
+		cfg: cfg, peer: r.peer, group: cfg.Group, ways: [2]way{{under: under, route: route}},
 		seal: newSealer(r.keys.seal[:]), open: newOpener(r.keys.open[:]),
 	}
-	*r.keys = transportKeys{}
+	r.wipe()
 	return c
 }
 
 // start makes the channel reachable and has e pass on frames to it.
 func (c *Channel) start(e *endpoint) error {
-	a := tunnel.RandomAddress()
+	a := c.cfg.address()
+	outer := c.ways[0].under.Origin()
 	c.origin = tunnel.NewOrigin(a)
 	c.origin.Peer = c.peer.String()
-	c.origin.Outer = c.under.Origin()
+	c.origin.Outer = outer
 	c.origin.Group = c.group
 	reg, err := c.cfg.Router.HandlePath(a, c, c)
 	if err != nil {
 		return err
 	}
 	c.reg = reg
-	if err := c.under.Origin().Attach(c); err != nil {
-		reg.Close()
-		return err
-	}
 	if c.opened != nil {
 		c.opened(c)
+	}
+	if err := outer.Attach(c); err != nil {
+		c.OriginEnded(err)
+		return err
+	}
+	if c.closed.Load() { // meanwhile, by whoever was told that it is open
+		outer.Detach(c)
+		return tunnel.ErrClosed
 	}
 	e.finish(c)
 	return nil

@@ -2,7 +2,10 @@ package secure
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ockam/tunnel"
@@ -17,6 +20,9 @@ const (
 	MaxHandshakes = 1024
 	// MaxHandshakesPerOrigin is how many of them one link or channel may have.
 	MaxHandshakesPerOrigin = 128
+	// maxHandshakesPerHop is how many of those may come from the same place
+	// behind the node at its other end: a relay brings everybody's.
+	maxHandshakesPerHop = 32
 	// IdleTimeout is how long a channel that no frame arrives on is kept.
 	// Initiators send a ping every ten seconds.
 	IdleTimeout = 15 * time.Minute
@@ -24,7 +30,8 @@ const (
 
 // A Listener accepts channels at an address. Whatever it is sent, a peer costs
 // it at most MaxHandshakesPerOrigin handshakes of 30 s; beyond that its messages
-// are dropped, and nobody else's.
+// are dropped, and nobody else's. Of those that a relay brings, each of the
+// relay's peers has a share.
 type Listener struct {
 	Config
 	Name  string          // its address; empty: DefaultName
@@ -41,31 +48,55 @@ type Listener struct {
 	MaxHandshakes, MaxHandshakesPerOrigin int           // zero: the constants
 	IdleTimeout                           time.Duration // zero: the constant
 
-	reg *tunnel.Registration
-	ctx context.Context // of Serve, for the handshakes that it owns
-	wg  sync.WaitGroup
+	wg      sync.WaitGroup // handshakes
+	waiting atomic.Int64   // bytes that wait for them to finish
 
 	mu         sync.Mutex
-	handshakes map[*tunnel.Origin]int
+	reg        *tunnel.Registration
+	ctx        context.Context // of the handshakes; nil: none may begin
+	cancel     context.CancelFunc
+	handshakes map[source]int
 	total      int
 	channels   map[*Channel]uint64 // with how many frames had arrived a while ago
 }
 
-// Register makes the listener reachable; Serve does it if it was not done
-// before. Registration().Open opens it to more sources.
+// A source is where first messages come from: the link or channel that brings
+// them and, if that is not where they begin, the hop behind it. The node there
+// has written the hop in front of the return route, so that a peer behind an
+// honest relay cannot choose it.
+type source struct {
+	origin *tunnel.Origin
+	hop    string
+}
+
+func sourceOf(m *tunnel.Message) source {
+	s := source{origin: m.Origin}
+	if m.Return.Len() > 2 { // more than the link and the peer
+		s.hop = string(m.Return.Rest().First())
+	}
+	return s
+}
+
+// Register makes the listener reachable: from then on it accepts channels, and
+// somebody has to call Serve. Registration().Open opens it to more sources. A
+// listener that is registered already stays as it is.
 func (l *Listener) Register() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.reg != nil {
+		return nil
+	}
 	if l.Name == "" {
 		l.Name = DefaultName
 	}
-	l.handshakes = make(map[*tunnel.Origin]int)
-	l.channels = make(map[*Channel]uint64)
 	reg, err := l.Router.Handle(tunnel.LocalAddress(l.Name), tunnel.HandlerFunc(l.handle), tunnel.Access{Open: l.Open})
 	if err != nil {
 		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.reg = reg
+	l.handshakes = make(map[source]int)
+	l.channels = make(map[*Channel]uint64)
+	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return nil
 }
 
@@ -76,28 +107,26 @@ func (l *Listener) Registration() *tunnel.Registration {
 	return l.reg
 }
 
-// Serve accepts channels until ctx ends. Then it closes them and returns when
-// all it started has ended.
+// Serve keeps the listener, which it registers if that was not done before,
+// until ctx ends. Then it closes all channels and returns when all that was
+// started has ended.
 func (l *Listener) Serve(ctx context.Context) error {
-	if l.Registration() == nil {
-		if err := l.Register(); err != nil {
-			return err
-		}
+	if err := l.Register(); err != nil {
+		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	l.mu.Lock()
-	l.ctx = ctx
-	l.mu.Unlock()
 	l.expireIdle(ctx)
-	l.reg.Close()
 	l.mu.Lock()
+	l.reg.Close()
+	l.cancel()
 	l.ctx = nil // no handshake begins from now on
 	l.mu.Unlock()
-	cancel()
 	l.wg.Wait()
 	for _, c := range l.list() {
 		c.Close()
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reg = nil
 	return nil
 }
 
@@ -135,16 +164,21 @@ func (l *Listener) list() []*Channel {
 
 // handle takes a first message: whatever reaches the listener is one.
 func (l *Listener) handle(m *tunnel.Message) error {
-	ctx := l.reserve(m.Origin)
+	if len(m.Payload) > maxHandshakeMessage || m.Return.Size() > maxRoute {
+		m.Release()
+		return fmt.Errorf("%w: first message too long", ErrOpen)
+	}
+	from := sourceOf(m)
+	ctx := l.reserve(from)
 	if ctx == nil {
 		m.Release()
 		return ErrBusy
 	}
+	first := keep(m)
 	go func() {
 		defer l.wg.Done()
-		origin := m.Origin
-		defer l.unreserve(origin)
-		if err := l.respond(ctx, m); err != nil && l.Refused != nil && ctx.Err() == nil {
+		defer l.unreserve(from)
+		if err := l.respond(ctx, first); err != nil && l.Refused != nil && ctx.Err() == nil {
 			l.Refused(err)
 		}
 	}()
@@ -152,7 +186,7 @@ func (l *Listener) handle(m *tunnel.Message) error {
 }
 
 // reserve takes a place for a handshake; nil if there is none.
-func (l *Listener) reserve(o *tunnel.Origin) context.Context {
+func (l *Listener) reserve(from source) context.Context {
 	most, each := l.MaxHandshakes, l.MaxHandshakesPerOrigin
 	if most <= 0 {
 		most = MaxHandshakes
@@ -160,42 +194,52 @@ func (l *Listener) reserve(o *tunnel.Origin) context.Context {
 	if each <= 0 {
 		each = MaxHandshakesPerOrigin
 	}
+	all := source{origin: from.origin} // counts those with a hop as well
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ctx == nil || l.total >= most || l.handshakes[o] >= each {
+	if l.ctx == nil || l.total >= most || l.handshakes[all] >= each {
 		return nil
 	}
+	if from != all {
+		if l.handshakes[from] >= maxHandshakesPerHop {
+			return nil
+		}
+		l.handshakes[from]++
+	}
 	l.total++
-	l.handshakes[o]++
+	l.handshakes[all]++
 	l.wg.Add(1)
 	return l.ctx
 }
 
-func (l *Listener) unreserve(o *tunnel.Origin) {
+func (l *Listener) unreserve(from source) {
+	all := source{origin: from.origin}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.total--
-	if l.handshakes[o]--; l.handshakes[o] == 0 {
-		delete(l.handshakes, o)
+	l.releaseLocked(all)
+	if from != all {
+		l.releaseLocked(from)
+	}
+}
+
+func (l *Listener) releaseLocked(from source) {
+	if l.handshakes[from]--; l.handshakes[from] == 0 {
+		delete(l.handshakes, from)
 	}
 }
 
 // respond runs the responder's side of the handshake that m begins.
 func (l *Listener) respond(ctx context.Context, m *tunnel.Message) error {
+	ret, msg1 := m.Return, m.Payload // not in a pooled buffer: see keep
+	m.Release()
 	ctx, cancel := context.WithTimeout(ctx, responderTimeout)
 	defer cancel()
-	under, route, err := carrier(l.Router, m.Return)
+	under, route, err := carrier(l.Router, ret)
 	if err != nil {
-		m.Release()
 		return err
 	}
-	route, hops := route.Clone(), m.Return.WithoutLast().Clone()
-	open := append(l.reg.Sources(), under.Origin())
-	msg1 := append([]byte(nil), m.Payload...)
-	m.Release()
-	ctx, lose := context.WithCancelCause(ctx)
-	defer lose(nil)
-	lost := &watcher{lose}
+	lost := &watcher{cancel}
 	if err := under.Origin().Attach(lost); err != nil {
 		return err
 	}
@@ -210,15 +254,19 @@ func (l *Listener) respond(ctx context.Context, m *tunnel.Message) error {
 	if err != nil {
 		return err
 	}
-	e := newEndpoint()
-	self := tunnel.RandomAddress()
+	e := newEndpoint(&l.waiting)
+	self := l.address()
+	open := append(l.Registration().Sources(), under.Origin())
 	remote, err := l.Router.Handle(self, e, tunnel.Access{Open: open})
 	if err != nil {
 		return err
 	}
-	c, err := l.accept(ctx, e, h, under, route, tunnel.NewRoute(self), msg2)
+	a := &attempt{cfg: &l.Config, path: under, route: route, self: tunnel.NewRoute(self)}
+	r, err := e.answer(ctx, h, a, msg2)
 	if err == nil {
-		c.remote, c.hops = remote, hops
+		c := newChannel(&l.Config, r, under, route)
+		c.opened, c.ended, c.group = l.opened, l.closed, l.Group
+		c.remote, c.last, c.hops, c.follow = remote, lastHop(route), ret.WithoutLast(), true
 		err = c.start(e)
 	}
 	if err != nil {
@@ -228,21 +276,19 @@ func (l *Listener) respond(ctx context.Context, m *tunnel.Message) error {
 	return err
 }
 
-// accept sends message 2 and waits for message 3.
-func (l *Listener) accept(ctx context.Context, e *endpoint, h *handshake, under tunnel.Carrier, route, self tunnel.Route, msg2 []byte) (*Channel, error) {
-	if err := send(under, route, self, msg2); err != nil {
+// answer sends message 2 and waits for message 3.
+func (e *endpoint) answer(ctx context.Context, h *handshake, a *attempt, msg2 []byte) (*result, error) {
+	if err := send(a.path, a.route, a.self, msg2); err != nil {
 		return nil, err
 	}
-	r, err := e.establish(ctx, &l.Config, h)
-	if err != nil {
-		return nil, dialError(err)
+	r, err := e.establish(ctx, a.cfg, h)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("secure: the initiator did not finish its handshake: %w", err)
+	} else if err != nil {
+		return nil, lossOf(a.path, err)
 	}
 	r.msg.Release()
-	c := newChannel(&l.Config, r, under, route)
-	c.follow, c.group = true, l.Group
-	c.last = lastHop(route)
-	c.opened, c.ended = l.opened, l.closed
-	return c, nil
+	return r, nil
 }
 
 func lastHop(r tunnel.Route) tunnel.Route {

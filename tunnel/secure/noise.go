@@ -28,10 +28,12 @@ type suite struct {
 	noise.CipherSuite
 	vault  vault.Agreer
 	handle vault.Handle
+	agreed [][]byte // what DH returned, to be wiped
 }
 
 func newSuite(v vault.Agreer, h vault.Handle) *suite {
-	return &suite{noise.NewCipherSuite(noise.DH25519, noise.CipherAESGCM, noise.HashSHA256), v, h}
+	standard := noise.NewCipherSuite(noise.DH25519, noise.CipherAESGCM, noise.HashSHA256)
+	return &suite{CipherSuite: standard, vault: v, handle: h}
 }
 
 // Name returns the name that flynn/noise puts behind the pattern's.
@@ -41,11 +43,14 @@ func (s *suite) Name() []byte { return []byte(suiteName) }
 func (s *suite) Hash() hash.Hash { return &nameHash{Hash: sha256.New()} }
 
 // DH agrees on a secret; the vault's handle stands for the static private key.
-func (s *suite) DH(private, public []byte) ([]byte, error) {
+func (s *suite) DH(private, public []byte) (shared []byte, err error) {
 	if string(private) == string(s.handle) {
-		return s.vault.Agree(s.handle, public)
+		shared, err = s.vault.Agree(s.handle, public)
+	} else {
+		shared, err = s.CipherSuite.DH(private, public)
 	}
-	return s.CipherSuite.DH(private, public)
+	s.agreed = append(s.agreed, shared)
+	return shared, err
 }
 
 type nameHash struct {
@@ -71,6 +76,9 @@ func (h *nameHash) Sum(b []byte) []byte {
 	}
 	return h.Hash.Sum(b)
 }
+
+// messageOverhead is what message 2 has besides its payload; message 3 has less.
+const messageOverhead = 32 + 32 + 16 + 16
 
 // A handshake is one end's Noise state with what it takes to make it again: a
 // message that does not fit leaves flynn/noise's state unusable, but the genuine
@@ -101,6 +109,9 @@ func newHandshake(cfg *Config, initiator bool) (*handshake, error) {
 		}
 	}
 	h := &handshake{initiator: initiator, suite: newSuite(cfg.Identity.Vault, key.Handle()), proof: proof.Bytes()}
+	if len(h.proof)+messageOverhead > maxHandshakeMessage {
+		return nil, fmt.Errorf("secure: history and credential take %d bytes: too many for a handshake", len(h.proof))
+	}
 	h.static = noise.DHKey{Private: []byte(key.Handle()), Public: key.Bytes}
 	if h.ephemeral, err = cfg.ephemeral(); err != nil {
 		return nil, err
@@ -108,7 +119,9 @@ func newHandshake(cfg *Config, initiator bool) (*handshake, error) {
 	return h, h.reset()
 }
 
+// reset begins anew, with the same ephemeral key.
 func (h *handshake) reset() (err error) {
+	h.wipeState()
 	h.state, err = noise.NewHandshakeState(noise.Config{
 		CipherSuite: h.suite, Random: bytes.NewReader(h.ephemeral), Pattern: noise.HandshakeXX,
 		Initiator: h.initiator, StaticKeypair: h.static,
@@ -116,8 +129,22 @@ func (h *handshake) reset() (err error) {
 	return err
 }
 
-// wipe forgets the ephemeral secret.
-func (h *handshake) wipe() { clear(h.ephemeral) }
+// wipe forgets the secrets, as far as flynn/noise lets go of them.
+func (h *handshake) wipe() {
+	clear(h.ephemeral)
+	h.wipeState()
+}
+
+func (h *handshake) wipeState() {
+	if h.state != nil {
+		clear(h.state.LocalEphemeral().Private)
+	}
+	h.state = nil
+	for _, secret := range h.suite.agreed {
+		clear(secret)
+	}
+	h.suite.agreed = nil
+}
 
 // message1 makes the initiator's first message.
 func (h *handshake) message1() ([]byte, error) {

@@ -37,8 +37,10 @@ func (c *Channel) handleFrame(m *tunnel.Message) error {
 // it came.
 func (c *Channel) openFrame(m *tunnel.Message) (plaintext, error) {
 	c.recv.Lock()
-	defer c.recv.Unlock()
-	defer c.wipeIfClosed()
+	defer c.unlockRecv()
+	if c.closed.Load() {
+		return plaintext{}, tunnel.ErrClosed
+	}
 	nonce, text, err := c.open.open(m.Payload)
 	if err != nil {
 		return plaintext{}, err
@@ -57,37 +59,20 @@ func (c *Channel) openFrame(m *tunnel.Message) (plaintext, error) {
 	return p, nil
 }
 
-// wipeIfClosed forgets the keys of a channel that has ended meanwhile. Called
-// with the receive lock.
-func (c *Channel) wipeIfClosed() {
-	if c.closed.Load() {
-		c.open.wipe()
+// unlockRecv gives the receive lock back. Whoever does so last after the channel
+// has ended forgets the keys: end itself does not wait for the lock.
+func (c *Channel) unlockRecv() {
+	c.wipeIfClosed()
+	c.recv.Unlock()
+	if c.closed.Load() && c.recv.TryLock() { // ended in between
+		c.wipeIfClosed()
+		c.recv.Unlock()
 	}
 }
 
-// reroute makes the way back of a frame the way of our frames: a responder
-// follows an initiator that found another way (docs/protocol.md, Routes of a
-// channel). Called with the receive lock.
-func (c *Channel) reroute(hops tunnel.Route) {
-	path, rest, err := c.cfg.Router.Path(hops)
-	if err != nil {
-		return
-	}
-	under, ok := path.(tunnel.Carrier)
-	if !ok || under.Origin().Attach(c) != nil {
-		return
-	}
-	c.hops = hops.Clone()
-	route := rest.Join(c.last)
-	c.mu.Lock()
-	old := c.under
-	c.under, c.route = under, route
-	c.mu.Unlock()
-	if old.Origin() != under.Origin() {
-		old.Origin().Detach(c)
-	}
+func (c *Channel) wipeIfClosed() {
 	if c.closed.Load() {
-		under.Origin().Detach(c)
+		c.open.wipe()
 	}
 }
 

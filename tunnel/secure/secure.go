@@ -61,6 +61,9 @@ const (
 	// maxBadMessages is how many messages that do not fit a handshake survives:
 	// anybody on the way can send them, and the genuine one may still come.
 	maxBadMessages = 8
+	// maxRoute is the longest route to a peer, in bytes, that is remembered: it
+	// is written in front of every frame. 64 random addresses take 2.3 KiB.
+	maxRoute = 4 << 10
 )
 
 // A Config is what both ends of a channel need. It may be shared.
@@ -86,6 +89,8 @@ type Config struct {
 	Now func() time.Time
 	// Random replaces crypto/rand for the ephemeral key if set; for tests.
 	Random io.Reader
+
+	addresses func() tunnel.Address // replaces tunnel.RandomAddress if set; for tests
 }
 
 func (c *Config) now() time.Time {
@@ -93,6 +98,13 @@ func (c *Config) now() time.Time {
 		return c.Now()
 	}
 	return time.Now()
+}
+
+func (c *Config) address() tunnel.Address {
+	if c.addresses != nil {
+		return c.addresses()
+	}
+	return tunnel.RandomAddress()
 }
 
 func (c *Config) ephemeral() ([]byte, error) {
