@@ -28,6 +28,7 @@ type Node struct {
 	links    *tunnel.Group // what is open to it is reachable over every accepted link
 	behind   *tunnel.Group // … through every accepted channel
 	relayed  *tunnel.Group // … for what comes by way of a relay where this node is registered
+	reached  *tunnel.Group // … for the far ends of this node's inlets: echo alone
 	listener *secure.Listener
 	budget   *portal.Budget
 
@@ -80,15 +81,19 @@ func (n *Node) start() error {
 	n.links = &tunnel.Group{Name: n.name + " links"}
 	n.behind = &tunnel.Group{Name: n.name + " channels"}
 	n.relayed = &tunnel.Group{Name: n.name + " relays"}
+	n.reached = &tunnel.Group{Name: n.name + " inlets"}
 	n.resources = make(map[key]*resource)
 	self := tunnel.LocalAddress(service.EchoName)
-	if _, err := n.router.Handle(self, service.Echo{Router: n.router, Self: self}, n.everybody()); err != nil {
+	echo, err := n.router.Handle(self, service.Echo{Router: n.router, Self: self}, n.everybody())
+	if err != nil {
 		return err
 	}
+	echo.Open(n.reached)
 	n.listener = &secure.Listener{
 		Config: n.channels, Open: []tunnel.Source{n.links, n.relayed}, Group: n.behind,
 		Opened: func(c *secure.Channel) {
 			n.log.Debug("channel opened", zap.Stringer("peer", c.Peer()))
+			n.wg.Go(func() { n.watchAccepted(c) })
 		},
 		Closed: func(c *secure.Channel, err error) {
 			n.log.Debug("channel closed", zap.Stringer("peer", c.Peer()), zap.Error(err))

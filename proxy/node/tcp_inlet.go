@@ -46,7 +46,7 @@ func (n *Node) startInlet(s inletSpec, c *config.TCPInlet) (*resource, error) {
 	var ways current
 	in := &proxy.Inlet{MaxConnections: s.Max, Events: n.connectionEvents("tcp_inlet", c.Name)}
 	in.Dial = func(ctx context.Context) (*portal.Stream, error) { return n.open(ctx, &ways) }
-	to := target{hops: hops, peer: expect(s.Allow)}
+	to := target{hops: hops, peer: expect(s.Allow), group: n.reached}
 
 	// The way outlives the accepting, for what is under way.
 	keeping, stop := context.WithCancel(n.life)

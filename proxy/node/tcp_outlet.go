@@ -3,12 +3,18 @@ package node
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"ockam/config"
 	"ockam/proxy"
 	"ockam/tunnel"
 	"ockam/tunnel/portal"
 )
+
+// targetTimeout bounds the connection to a target. It is less than what inlets
+// wait for the outlet's answer (portal.DefaultOpenTimeout), so that the refusal
+// arrives.
+const targetTimeout = 8 * time.Second
 
 // outletSpec is what makes two outlets the same.
 type outletSpec struct {
@@ -27,7 +33,7 @@ func (n *Node) startOutlet(s outletSpec, c *config.TCPOutlet) (*resource, error)
 	}
 	out := &proxy.Outlet{
 		Router: n.router, Name: s.Name, Access: who, Admit: admit(s.Allow, c.Allow.Range.String()), Options: portal.Options{Budget: n.budget},
-		Target: s.To.String(), MaxConnections: s.Max, Events: n.connectionEvents("tcp_outlet", s.Name),
+		Target: s.To.String(), MaxConnections: s.Max, DialTimeout: targetTimeout, Events: n.connectionEvents("tcp_outlet", s.Name),
 	}
 	if s.To.Network == "demo" {
 		out.Handler = proxy.Demo()

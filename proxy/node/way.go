@@ -20,14 +20,18 @@ const (
 	connectTimeout = 30 * time.Second
 	// firstHandshake is how long the first message of a handshake is waited for
 	// before it is sent afresh: it vanishes without a sign where a relay does
-	// not know the name yet. Each wait is twice as long as the one before.
+	// not know the name yet. A way that took long to dial has longer, since every
+	// message in vain leaves something behind at nodes that forget nothing. Each
+	// wait is twice as long as the one before.
 	firstHandshake = 500 * time.Millisecond
+	dialTimes      = 8
 	// confirmTimeout bounds the wait for the first answer through a channel.
 	confirmTimeout = 10 * time.Second
 
 	// A way is lost when the far end answers no ping for about 15 s.
 	pingInterval = 5 * time.Second
 	pingMisses   = 3
+	acceptedPing = 15 * time.Second // of channels that others opened
 )
 
 // errNoAnswer is returned when a channel stands and nothing comes back through
@@ -41,6 +45,7 @@ type way struct {
 	rest  tunnel.Route
 	group *tunnel.Group // of its links and channels, if the far end may reach something here
 	link  *tunnel.Link
+	took  time.Duration  // to dial the link: a round trip or more
 	wg    sync.WaitGroup // the link's reader
 }
 
@@ -118,10 +123,12 @@ func (n *Node) dial(ctx context.Context, w *way, addr string) error {
 	if w.path != nil {
 		return errors.New("node: a second connection in one address")
 	}
+	began := time.Now()
 	conn, err := tcp.Transport{}.Dial(ctx, addr)
 	if err != nil {
 		return err
 	}
+	w.took = time.Since(began)
 	l, err := tunnel.NewLink(n.router, conn, tcp.Transport{}.Traits(), w.group)
 	if err != nil {
 		return err
@@ -144,7 +151,7 @@ func (n *Node) secure(ctx context.Context, w *way, name string, authorize func(i
 	cfg := n.channels
 	cfg.Authorize, cfg.Group = authorize, w.group
 	route := w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(name)))
-	for wait := firstHandshake; ; wait *= 2 {
+	for wait := firstHandshake + dialTimes*w.took; ; wait *= 2 {
 		c, err := n.handshake(ctx, &cfg, w.path, route, wait)
 		if err == nil {
 			w.path, w.rest = c, tunnel.Route{}
@@ -197,6 +204,20 @@ func (n *Node) confirm(ctx context.Context, c *secure.Channel) error {
 }
 
 var echoRoute = tunnel.NewRoute(tunnel.LocalAddress(service.EchoName))
+
+// watchAccepted closes a channel whose initiator has vanished behind a relay,
+// which has no message for that. An initiator that never answers a ping (it need
+// not have an echo service that is open to us) is not judged by it.
+func (n *Node) watchAccepted(c *secure.Channel) {
+	if n.confirm(n.life, c) != nil {
+		return
+	}
+	p := &tunnel.Pinger{Router: n.router, Path: c, Route: echoRoute, Interval: acceptedPing, Misses: pingMisses}
+	if err := p.Run(n.life); errors.Is(err, tunnel.ErrPeerSilent) {
+		n.log.Debug("channel silent", zapErr(err))
+		c.Close()
+	}
+}
 
 // watch returns when the way is lost: its path has ended, or the far end of its
 // channel answers no pings. Without a channel the links' keep-alive decides.
