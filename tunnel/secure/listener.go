@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -129,6 +130,10 @@ func (l *Listener) Serve(ctx context.Context) error {
 	l.reg = nil
 	return nil
 }
+
+// notYet is in place of a count for a channel that has not lived through a whole
+// IdleTimeout.
+const notYet = math.MaxUint64
 
 // expireIdle closes, now and then, the channels on which nothing has arrived.
 func (l *Listener) expireIdle(ctx context.Context) {
@@ -300,7 +305,7 @@ func lastHop(r tunnel.Route) tunnel.Route {
 
 func (l *Listener) opened(c *Channel) {
 	l.mu.Lock()
-	l.channels[c] = 0
+	l.channels[c] = notYet
 	l.mu.Unlock()
 	if l.Opened != nil {
 		l.Opened(c)
