@@ -43,9 +43,9 @@ type Outlet struct {
 	web      *web
 }
 
-// Bind registers the outlet at its name; until Serve it refuses streams. Serve
-// does this if it has not been done. It returns tunnel.ErrInUse if the name is
-// taken.
+// Bind registers the outlet at its name; streams that are asked for before Serve
+// wait for it. Serve does this if it has not been done. It returns
+// tunnel.ErrInUse if the name is taken.
 func (o *Outlet) Bind() error {
 	o.bind.Do(func() {
 		o.listener.Router, o.listener.Name, o.listener.Access = o.Router, o.Name, o.Access

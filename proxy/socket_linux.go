@@ -51,6 +51,7 @@ var (
 	_ portal.ReadyReader = (*rawSocket)(nil)
 	_ portal.TryWriter   = (*rawSocket)(nil)
 	_ portal.SomeWriter  = (*rawSocket)(nil)
+	_ portal.Pender      = (*rawSocket)(nil)
 )
 
 func newSocket(c net.Conn) socket {
@@ -141,7 +142,7 @@ func (s *rawSocket) writeReady(fd uintptr) bool {
 func (s *rawSocket) ResetFlushed(ctx context.Context) {
 	last, since := -1, time.Now()
 	for wait := time.Millisecond; ; wait = min(2*wait, flushPoll) {
-		left := s.unacknowledged()
+		left := s.Pending()
 		if left <= 0 {
 			break
 		}
@@ -155,8 +156,9 @@ func (s *rawSocket) ResetFlushed(ctx context.Context) {
 	s.Reset()
 }
 
-// unacknowledged returns how many bytes the peer's machine has not confirmed.
-func (s *rawSocket) unacknowledged() int {
+// Pending returns how many bytes the application's machine has not confirmed;
+// see portal.Pender.
+func (s *rawSocket) Pending() int {
 	n := 0
 	_ = s.raw.Control(func(fd uintptr) {
 		if v, err := unix.IoctlGetInt(int(fd), unix.TIOCOUTQ); err == nil {

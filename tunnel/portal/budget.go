@@ -10,8 +10,13 @@ import (
 const DefaultBudget = 64 << 20
 
 // A Budget bounds the memory in which all streams of a node queue what they
-// received. It also knows which of them has taken nothing for longest. The zero
-// value is ready. One budget may be shared by any number of streams.
+// received, and judges which of them is in the way of others. The zero value is
+// ready. Any number of streams may share one.
+//
+// While somebody waits for room, it looks from time to time at all sinks that
+// are Penders: what counts is whether an application takes anything, not whether
+// the kernel still has room for it. So many applications that take nothing are
+// all known once the first of them has been waited for.
 type Budget struct {
 	// Limit is in bytes. 0: DefaultBudget. It may not change while in use.
 	Limit int
@@ -21,10 +26,21 @@ type Budget struct {
 
 	mu      sync.Mutex
 	used    int
-	oldest  *Stream // of the streams that hold bytes, the one that took nothing for longest
-	newest  *Stream
-	waiting []*Stream // receivers that wait for others to give back
+	holders *Stream              // the streams that hold bytes, a list
+	watched map[*Stream]struct{} // the streams whose sink is a Pender
+	sampled time.Time            // when all of them were looked at
+	waiting []*Stream            // receivers that wait for others to give back
 }
+
+// A Pender is a sink that buffers: it knows what its application has not taken.
+type Pender interface {
+	// Pending returns how many of the bytes that were written have not arrived
+	// at the application's machine. It does not block.
+	Pending() int
+}
+
+// looks is how often sinks are looked at within a StallTimeout.
+const looks = 8
 
 // Used returns how much memory is charged now, in bytes.
 func (b *Budget) Used() int {
@@ -49,10 +65,16 @@ func (b *Budget) limit() int {
 
 // An account is what a Budget knows of a stream; guarded by Budget.mu.
 type account struct {
-	charged      int
-	since        time.Time // last progress, or when it began to hold bytes
-	older, newer *Stream
-	waits        bool
+	charged    int
+	since      time.Time // when bytes were last taken out of the queue, or the first came in
+	prev, next *Stream   // in Budget.holders
+	waits      bool      // in Budget.waiting
+
+	pender  Pender
+	taken   int64     // bytes that the application had taken when last looked at
+	pending int       // and those it had not
+	moved   time.Time // since when that is so; zero: never looked at
+	looked  time.Time
 }
 
 // take charges n bytes to s. If there is no room it remembers that s waits, and
@@ -67,25 +89,30 @@ func (b *Budget) take(s *Stream, n int) bool {
 		}
 		return false
 	}
-	b.used += n
 	if s.account.charged == 0 {
+		now := time.Now()
 		b.linkLocked(s)
+		s.account.since = now
+		if now.Sub(s.account.looked) >= s.opts.StallTimeout/looks {
+			s.lookLocked(now)
+		}
 	}
+	b.used += n
 	s.account.charged += n
 	return true
 }
 
-// progress notes that s took bytes, and gives n back.
+// progress notes that bytes were taken out of the queue of s, and gives n back.
 func (b *Budget) progress(s *Stream, n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s.account.charged == 0 {
 		return
 	}
-	b.unlinkLocked(s)
+	s.account.since = time.Now()
 	b.used -= n
-	if s.account.charged -= n; s.account.charged > 0 {
-		b.linkLocked(s)
+	if s.account.charged -= n; s.account.charged == 0 {
+		b.unlinkLocked(s)
 	}
 	if n > 0 {
 		for _, w := range b.waiting {
@@ -115,45 +142,120 @@ func (b *Budget) forget(s *Stream) {
 	}
 }
 
-// culprit returns the stream that has taken nothing for longest, and since when.
-func (b *Budget) culprit() (*Stream, time.Time) {
+// watch begins to look at p as the sink of s; nil ends that.
+func (b *Budget) watch(s *Stream, p Pender) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.oldest == nil {
-		return nil, time.Time{}
+	if p == nil && s.account.pender == nil {
+		return
 	}
-	return b.oldest, b.oldest.account.since
+	s.account.pender, s.account.moved = p, time.Time{}
+	if p == nil {
+		delete(b.watched, s)
+		return
+	}
+	if b.watched == nil {
+		b.watched = make(map[*Stream]struct{})
+	}
+	b.watched[s] = struct{}{}
 }
 
-// since returns since when s has taken nothing.
-func (b *Budget) since(s *Stream) time.Time {
+// blame returns whom s waits for, and how long that one has left to take
+// something: s itself if its own queue is full, else the stream that has taken
+// nothing for longest, nil if there is none.
+func (b *Budget) blame(s *Stream, own bool) (culprit *Stream, left time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return s.account.since
+	now := time.Now()
+	b.lookLocked(now, s.opts.StallTimeout)
+	culprit = s
+	if !own {
+		culprit = b.holders
+		for h := b.holders; h != nil; h = h.account.next {
+			if h.account.idleSince(now).Before(culprit.account.idleSince(now)) {
+				culprit = h
+			}
+		}
+	}
+	if culprit == nil {
+		return nil, 0
+	}
+	return culprit, b.leftLocked(culprit, now)
+}
+
+// left returns how long s has left to take something.
+func (b *Budget) left(s *Stream) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.leftLocked(s, time.Now())
+}
+
+func (b *Budget) leftLocked(s *Stream, now time.Time) time.Duration {
+	a := &s.account
+	left := a.idleSince(now).Add(s.opts.StallTimeout).Sub(now)
+	if left <= 0 || a.moved.IsZero() {
+		s.lookLocked(now)
+		left = a.idleSince(now).Add(s.opts.StallTimeout).Sub(now)
+	}
+	return left
+}
+
+// lookLocked looks at all sinks, if it is time to.
+func (b *Budget) lookLocked(now time.Time, stall time.Duration) {
+	if now.Sub(b.sampled) < stall/looks {
+		return
+	}
+	for s := range b.watched {
+		s.lookLocked(now)
+	}
+	b.sampled = now
+}
+
+// lookLocked notes whether the application has taken anything since the last
+// look. If not, and there was something to take then and is now, it has taken
+// nothing all the while.
+
+func (s *Stream) lookLocked(now time.Time) {
+	a := &s.account
+	if a.pender == nil {
+		return
+	}
+	pending := a.pender.Pending()
+	taken := s.received.Load() - int64(pending)
+	if a.moved.IsZero() || taken > a.taken || a.pending == 0 || pending == 0 {
+		a.moved = now
+	}
+	a.taken, a.pending, a.looked = max(a.taken, taken), pending, now
+}
+
+// idleSince returns since when the application has taken nothing.
+func (a *account) idleSince(now time.Time) time.Time {
+	switch {
+	case a.pender == nil:
+		return a.since
+	case a.moved.IsZero():
+		return now
+	}
+	return a.moved
 }
 
 func (b *Budget) linkLocked(s *Stream) {
-	a := &s.account
-	a.since, a.older, a.newer = time.Now(), b.newest, nil
-	if b.newest == nil {
-		b.oldest = s
-	} else {
-		b.newest.account.newer = s
+	s.account.prev, s.account.next = nil, b.holders
+	if b.holders != nil {
+		b.holders.account.prev = s
 	}
-	b.newest = s
+	b.holders = s
 }
 
 func (b *Budget) unlinkLocked(s *Stream) {
 	a := &s.account
-	if a.older == nil {
-		b.oldest = a.newer
+	if a.prev == nil {
+		b.holders = a.next
 	} else {
-		a.older.account.newer = a.newer
+		a.prev.account.next = a.next
 	}
-	if a.newer == nil {
-		b.newest = a.older
-	} else {
-		a.newer.account.older = a.older
+	if a.next != nil {
+		a.next.account.prev = a.prev
 	}
-	a.older, a.newer = nil, nil
+	a.prev, a.next = nil, nil
 }

@@ -42,11 +42,12 @@ type Listener struct {
 	stopped bool
 	pending int
 	streams int
+	early   []*Request // that came before Serve
 }
 
-// Bind registers the listener at its name. What comes before Serve is refused.
-// Serve does this if it has not been done. It returns tunnel.ErrInUse if the
-// name is taken.
+// Bind registers the listener at its name. What comes before Serve waits for
+// it. Serve does this if it has not been done. It returns tunnel.ErrInUse if
+// the name is taken.
 func (l *Listener) Bind() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -78,6 +79,10 @@ func (l *Listener) Serve(ctx context.Context) error {
 		return err
 	}
 	l.ctx, l.opts = ctx, l.withDefaults()
+	for _, r := range l.early {
+		l.openLocked(r)
+	}
+	l.early = nil
 	stop := l.stop
 	l.mu.Unlock()
 	select {
@@ -87,13 +92,6 @@ func (l *Listener) Serve(ctx context.Context) error {
 	}
 	l.wg.Wait()
 	return nil
-}
-
-// Serving reports whether streams are being accepted.
-func (l *Listener) Serving() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.ctx != nil && !l.stopped
 }
 
 // Shutdown stops accepting streams; those that are open go on. It does not wait.
@@ -151,14 +149,22 @@ func (l *Listener) start(r *Request) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.stopped || l.ctx == nil || l.pending >= maxPending || l.MaxStreams > 0 && l.streams >= l.MaxStreams {
+	if l.stopped || l.pending >= maxPending || l.MaxStreams > 0 && l.streams >= l.MaxStreams {
 		return false
 	}
 	l.pending++
 	l.streams++
+	if l.ctx == nil {
+		l.early = append(l.early, r)
+	} else {
+		l.openLocked(r)
+	}
+	return true
+}
+
+func (l *Listener) openLocked(r *Request) {
 	ctx := l.ctx
 	l.wg.Go(func() { l.serveRequest(ctx, r) })
-	return true
 }
 
 func (l *Listener) serveRequest(ctx context.Context, r *Request) {

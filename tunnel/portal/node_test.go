@@ -83,16 +83,6 @@ func (n *node) listen(t testing.TB, l *portal.Listener) {
 		cancel()
 		wg.Wait()
 	})
-	awaitServing(t, n, l)
-}
-
-// awaitServing waits until requests are not refused any more.
-func awaitServing(t testing.TB, n *node, l *portal.Listener) {
-	t.Helper()
-	for !l.Serving() {
-		pause()
-	}
-	_ = n
 }
 
 // connect returns both ends of a stream. The accepted end is closed with ctx.

@@ -114,7 +114,7 @@ func (s *Stream) trySinkLocked(data []byte) []byte {
 	n, err := sink.TryWrite(data)
 	s.mu.Lock()
 	s.sinkBusy = false
-	s.received += int64(n)
+	s.received.Add(int64(n))
 	if err != nil {
 		s.sinkErr = err
 		return nil
@@ -138,23 +138,21 @@ func (s *Stream) enqueueLocked(m *tunnel.Message, data []byte) {
 // chargeLocked waits until n bytes may be queued. It returns false if the
 // stream is over. While it waits it holds no lock; it resets whoever takes
 // nothing for too long: this stream if its own queue is full, or the one that
-// has taken nothing for longest if the node's budget is.
+// has taken nothing for longest if the node's budget is used up.
 func (s *Stream) chargeLocked(n int) bool {
 	b := s.opts.Budget
 	for !s.deafLocked() {
-		culprit, since := s, time.Time{}
-		if s.charged > 0 && s.charged+n > s.opts.QueueLimit {
-			since = b.since(s)
-		} else if b.take(s, n) {
+		own := s.charged > 0 && s.charged+n > s.opts.QueueLimit
+		if !own && b.take(s, n) {
 			s.charged += n
 			return true
-		} else if culprit, since = b.culprit(); culprit == nil {
-			continue // all has just been given back
 		}
 		s.mu.Unlock()
-		if left := time.Until(since.Add(culprit.opts.StallTimeout)); left > 0 {
-			s.awaitRoom(left)
-		} else if culprit.reset(ErrStalled) {
+		switch culprit, left := b.blame(s, own); {
+		case culprit == nil: // all has just been given back
+		case left > 0:
+			s.awaitRoom(min(left, s.opts.StallTimeout/looks))
+		case culprit.reset(ErrStalled):
 			b.resets.Add(1)
 		}
 		b.forget(s)
@@ -217,7 +215,7 @@ func (s *Stream) consumedLocked(n int) {
 	}
 	freed := s.queue.take(n)
 	s.charged -= freed
-	s.received += int64(n)
+	s.received.Add(int64(n))
 	s.opts.Budget.progress(s, freed)
 	if freed > 0 {
 		s.wakeReceiver()
@@ -233,6 +231,7 @@ func (s *Stream) dropLocked() {
 	}
 	freed := s.queue.drop(keep)
 	s.charged -= freed
+	s.opts.Budget.watch(s, nil)
 	s.opts.Budget.progress(s, freed)
 }
 
@@ -299,9 +298,13 @@ func (s *Stream) WriteTo(w io.Writer) (int64, error) {
 		return 0, errConcurrent
 	}
 	s.reading, s.sink, s.sinkEnd, s.sinkErr = true, try, end, nil
-	before := s.received
+	if p, ok := w.(Pender); ok && s.err == nil && !s.closed {
+		s.opts.Budget.watch(s, p)
+	}
+	before := s.received.Load()
 	err := s.drainLocked(w)
 	s.sink, s.sinkEnd = nil, nil
+	s.opts.Budget.watch(s, nil)
 	for s.sinkBusy {
 		s.cond.Wait()
 	}
@@ -312,7 +315,7 @@ func (s *Stream) WriteTo(w io.Writer) (int64, error) {
 	if err == io.EOF {
 		err = nil
 	}
-	return s.received - before, err
+	return s.received.Load() - before, err
 }
 
 func (s *Stream) drainLocked(w io.Writer) error {

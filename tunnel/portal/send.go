@@ -46,6 +46,7 @@ func (s *Stream) takeTurn() (late bool, err error) {
 		return false, err
 	}
 	s.sending = true
+	s.answered = false // before the answer can come
 	return !s.writeEnd.IsZero(), nil
 }
 
@@ -190,7 +191,6 @@ func (s *Stream) sentPiece(n int, err error) error {
 	s.mu.Lock()
 	if err == nil && n > 0 {
 		s.sent += int64(n)
-		s.answered = false
 	}
 	s.passTurnLocked()
 	s.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ockam/tunnel"
@@ -65,7 +66,7 @@ type Stream struct {
 	sinkBusy   bool // somebody writes to the sink
 	sinkFront  bool // and what it writes is the front of the queue
 	sinkErr    error
-	received   int64 // bytes taken by Read or the sink
+	received   atomic.Int64 // bytes taken by Read or the sink
 	readEnd    time.Time
 	readTimer  *time.Timer
 	answered   bool // the last byte that moved came from the peer
@@ -123,7 +124,7 @@ func (s *Stream) RemoteAddr() net.Addr { return Addr{Route: s.peer, Peer: s.orig
 func (s *Stream) Moved() (sent, received int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sent, s.received
+	return s.sent, s.received.Load()
 }
 
 // OriginEnded resets the stream; see tunnel.Dependent.
@@ -295,7 +296,7 @@ func (s *Stream) tick() {
 		s.endHere()
 		return
 	case !s.queue.empty() && (s.ended || s.told):
-		if left := time.Until(s.opts.Budget.since(s).Add(s.opts.StallTimeout)); left > 0 {
+		if left := s.opts.Budget.left(s); left > 0 {
 			s.armLocked(left)
 			break
 		}

@@ -329,11 +329,11 @@ func TestListenerShutdown(t *testing.T) {
 		_ = s.Close()
 	}}
 	l.Access.Open = []tunnel.Source{out.group}
+	if err := l.Bind(); err != nil {
+		t.Fatal(err)
+	}
 	served := make(chan error)
 	go func() { served <- l.Serve(context.Background()) }()
-	for !l.Serving() {
-		pause()
-	}
 	s, err := in.dialer("outlet").Dial(t.Context())
 	if err != nil {
 		t.Fatal(err)
