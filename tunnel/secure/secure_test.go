@@ -244,6 +244,11 @@ func ended(t testing.TB, o *tunnel.Origin) error {
 	}
 }
 
+// contextTimeout is the test's context with a time-out.
+func contextTimeout(t testing.TB, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
+}
+
 // route makes a route of local addresses.
 func route(names ...string) tunnel.Route {
 	var addrs []tunnel.Address
