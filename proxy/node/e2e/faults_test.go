@@ -246,7 +246,7 @@ func TestClientsThatNeverRead(t *testing.T) {
 					err := f()
 					t.Logf("round %d, %s connection: %v", round, name, time.Since(begin).Round(time.Millisecond))
 					if err != nil {
-						t.Errorf("round %d, %s connection: %v", round, name, err)
+						t.Fatalf("round %d, %s connection: %v", round, name, err)
 					}
 				}
 				time.Sleep(300 * time.Millisecond) // lets more pile up
