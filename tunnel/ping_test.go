@@ -134,12 +134,16 @@ func TestBackoff(t *testing.T) {
 	var b tunnel.Backoff
 	for round := range 100 {
 		high := 250 * time.Millisecond
-		for i := range 10 {
+		for i := range 40 {
 			d := b.Next()
 			if low := high * 2 / 5; d < low || d >= high {
 				t.Fatalf("round %d, wait %d is %v, want %v to %v", round, i, d, low, high)
 			}
-			high = min(2*high, 10*time.Second)
+			most := 1500 * time.Millisecond // as long as tries are few
+			if i >= 24 {
+				most = 10 * time.Second
+			}
+			high = min(2*high, most)
 		}
 		b.Reset()
 	}
