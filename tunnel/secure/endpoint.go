@@ -6,37 +6,46 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ockam/tunnel"
 )
 
-// Limits, in bytes, of what waits at an endpoint for its handshake to finish.
-// The first message, which is the one that is waited for, is always taken.
+// Limits of what waits at an endpoint for its handshake to finish, in bytes. The
+// first message, which is the one that is waited for, is always taken.
 const (
-	maxWaiting     = 256 << 10 // while nobody has proved anything
-	maxBehind      = 1 << 20   // while a message is being checked, which takes milliseconds
-	maxWaitingAll  = 32 << 20  // at all endpoints of a listener together
-	messageAtLeast = 512       // what a message takes besides its bytes
+	maxWaiting     = 1 << 20
+	maxWaitingAll  = 32 << 20 // at all endpoints of a listener together
+	messageAtLeast = 512      // what a message takes besides its bytes
 )
+
+// maxPause is how long a link is kept from reading on when more comes than may
+// wait. It is our own work that it waits for, never the peer's.
+const maxPause = 2 * time.Second
 
 // An endpoint is the one address of a channel that the peer knows: handshake
 // messages arrive there, later frames. While the handshake is under way it keeps
-// what arrives, so that a frame right behind the third message is not lost while
-// that is being verified on another goroutine.
+// what arrives, so that frames right behind the third message are not lost while
+// that is being verified on another goroutine: a channel does not survive the
+// loss of more than 32.
 type endpoint struct {
 	channel atomic.Pointer[Channel] // set when everything that waited has been passed on
 	all     *atomic.Int64           // bytes that wait at all endpoints of a listener
+	arrive  chan struct{}           // holds one token when inbox may have become non-empty
 
 	mu     sync.Mutex
+	room   sync.Cond // signaled when there may be room, or nothing to wait for
 	inbox  []*tunnel.Message
 	bytes  int
-	limit  int
+	busy   bool // what has arrived is being dealt with
+	lossy  bool // a pause was in vain: do not make another
 	closed bool
-	arrive chan struct{} // holds one token when inbox may have become non-empty
 }
 
 func newEndpoint(all *atomic.Int64) *endpoint {
-	return &endpoint{all: all, limit: maxWaiting, arrive: make(chan struct{}, 1)}
+	e := &endpoint{all: all, arrive: make(chan struct{}, 1)}
+	e.room.L = &e.mu
+	return e
 }
 
 // HandleMessage opens a frame, or keeps a message for the handshake.
@@ -45,11 +54,12 @@ func (e *endpoint) HandleMessage(m *tunnel.Message) error {
 		return c.handleFrame(m)
 	}
 	e.mu.Lock()
+	ok := e.admitsLocked(m) || e.pauseLocked(m)
 	if c := e.channel.Load(); c != nil {
 		e.mu.Unlock()
 		return c.handleFrame(m)
 	}
-	if !e.admitsLocked(m) {
+	if !ok {
 		e.mu.Unlock()
 		m.Release()
 		return ErrBusy
@@ -65,6 +75,7 @@ func (e *endpoint) HandleMessage(m *tunnel.Message) error {
 	return nil
 }
 
+// admitsLocked reports whether m may wait.
 func (e *endpoint) admitsLocked(m *tunnel.Message) bool {
 	switch n := weight(m); {
 	case e.closed || m.Return.Size() > maxRoute:
@@ -72,13 +83,36 @@ func (e *endpoint) admitsLocked(m *tunnel.Message) bool {
 	case len(e.inbox) == 0 && len(m.Payload) <= maxHandshakeMessage:
 		return true
 	default:
-		return e.bytes+n <= e.limit && e.all.Load()+int64(n) <= maxWaitingAll
+		return e.bytes+n <= maxWaiting && e.all.Load()+int64(n) <= maxWaitingAll
 	}
 }
 
+// pauseLocked waits until m may wait, and reports whether it may.
+func (e *endpoint) pauseLocked(m *tunnel.Message) bool {
+	late := false
+	t := time.AfterFunc(maxPause, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		late = true
+		e.room.Broadcast()
+	})
+	defer t.Stop()
+	for e.channel.Load() == nil && !e.admitsLocked(m) {
+		if e.lossy = e.lossy || late; e.lossy || e.closed || !e.busy && len(e.inbox) == 0 {
+			return false
+		}
+		e.room.Wait()
+	}
+	return true
+}
+
+// countLocked notes that n bytes more wait.
 func (e *endpoint) countLocked(n int) {
 	e.bytes += n
 	e.all.Add(int64(n))
+	if n <= 0 {
+		e.room.Broadcast()
+	}
 }
 
 func weight(m *tunnel.Message) int { return messageAtLeast + m.Return.Size() + len(m.Payload) }
@@ -118,10 +152,12 @@ func (e *endpoint) first() *tunnel.Message {
 	return m
 }
 
-func (e *endpoint) setLimit(n int) {
+// setBusy says whether what has arrived is being dealt with.
+func (e *endpoint) setBusy(busy bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.limit = n
+	e.busy = busy
+	e.room.Broadcast()
 }
 
 // finish makes c the receiver of frames, those first that came meanwhile.
@@ -131,6 +167,7 @@ func (e *endpoint) finish(c *Channel) {
 		waiting := e.inbox
 		if len(waiting) == 0 {
 			e.channel.Store(c)
+			e.room.Broadcast()
 			e.mu.Unlock()
 			return
 		}
@@ -161,7 +198,7 @@ func (e *endpoint) abandon() {
 func (e *endpoint) establish(ctx context.Context, cfg *Config, h *handshake) (*result, error) {
 	var last error
 	for bad := 0; bad <= maxBadMessages; bad++ {
-		e.setLimit(maxWaiting)
+		e.setBusy(false)
 		m, err := e.next(ctx)
 		if err != nil {
 			if last != nil {
@@ -169,7 +206,7 @@ func (e *endpoint) establish(ctx context.Context, cfg *Config, h *handshake) (*r
 			}
 			return nil, err
 		}
-		e.setLimit(maxBehind)
+		e.setBusy(true)
 		payload, static, keys, err := h.open(m.Payload)
 		if err == nil {
 			r := &result{msg: m, keys: keys}
