@@ -152,6 +152,7 @@ func TestRelayKilledUnderLoad(t *testing.T) {
 
 // TestOutletKilledUnderLoad kills the process beside the target.
 func TestOutletKilledUnderLoad(t *testing.T) {
+	t.Parallel()
 	eachNaming(t, func(t *testing.T, secure bool) {
 		t.Parallel()
 		tn, tg := newEchoTunnel(t, tunnelSetup{secure: secure})
@@ -193,7 +194,7 @@ func TestInletKilled(t *testing.T) {
 	}
 	tn.app.kill()
 	var how error
-	took := eventually(t, slow(60*time.Second), func() error {
+	took := eventually(t, slow(75*time.Second), func() error {
 		var ended bool
 		if ended, how = tg.end(seed); !ended {
 			return errors.New("the target's connection is still open")
@@ -209,6 +210,7 @@ func TestInletKilled(t *testing.T) {
 // TestClientsThatNeverRead keeps connections that nobody drains, in either
 // direction: others go on, and memory stays bounded.
 func TestClientsThatNeverRead(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		op   operation

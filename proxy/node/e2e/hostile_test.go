@@ -125,6 +125,7 @@ func searchMemory(t *testing.T, pid int) (found int, size int64) {
 // application gets is a beginning of what the other sent, and an end of
 // stream only after all of it.
 func TestHostileRelay(t *testing.T) {
+	t.Parallel()
 	eachNaming(t, func(t *testing.T, secure bool) {
 		w := newWatched(t, secure)
 		turn := 0
@@ -186,7 +187,10 @@ func (w *watched) attacked(t *testing.T, begun chan<- struct{}) {
 		begun <- struct{}{}
 		return
 	}
-	defer c.Close()
+	defer func() {
+		w.target.giveUp(seed)
+		_ = c.Close()
+	}()
 	// Frames that vanish leave a connection waiting: not for long.
 	r := &watch{
 		c: c, limit: slow(1500 * time.Millisecond),

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -261,12 +262,19 @@ func TestPlainPipeRefusesAlteredRecords(t *testing.T) {
 	}
 }
 
+var portsGiven sync.Map // by number
+
 // freePort returns a loopback address that was free a moment ago, outside
-// the range from which the kernel takes ports for outgoing connections.
+// the range from which the kernel takes ports for outgoing connections, and
+// none twice: whoever asked for it may not listen yet.
 func freePort(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(17000)))
+		port := 15000 + rand.IntN(17000)
+		if _, given := portsGiven.LoadOrStore(port, true); given {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue
 		}
