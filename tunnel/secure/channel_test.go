@@ -262,16 +262,6 @@ func TestListenerEnds(t *testing.T) {
 	}
 }
 
-// TestIdle closes channels on which nothing arrives.
-func TestIdle(t *testing.T) {
-	alice, bob := newNode(t), newNode(t)
-	bob.listenChannels(&secure.Listener{IdleTimeout: 20 * time.Millisecond})
-	c := alice.connect(alice.joinTo(bob))
-	if err := ended(t, c.Origin()); !errors.Is(err, secure.ErrPeerClosed) {
-		t.Error(err)
-	}
-}
-
 // TestConcurrentSend sends from 64 goroutines. The order of nonces is that on the
 // wire, and every message arrives once.
 func TestConcurrentSend(t *testing.T) {
