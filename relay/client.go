@@ -15,6 +15,11 @@ import (
 // AckTimeout is how long a Client waits for the acknowledgement by default.
 const AckTimeout = 30 * time.Second
 
+// askAgain is how long a request is waited for before it is sent once more, each
+// time twice as long: one that comes before the relay's service is there
+// vanishes. An answer to any of them is one to all.
+const askAgain = time.Second
+
 // EchoName is the service that is pinged to see whether the relay is there.
 const EchoName = "echo"
 
@@ -84,27 +89,39 @@ func (r *Registration) register(ctx context.Context) error {
 	if timeout == 0 {
 		timeout = AckTimeout
 	}
-	m := tunnel.NewMessage()
-	m.Onward = c.Via.Join(tunnel.NewRoute(tunnel.LocalAddress(service)))
-	m.Return = tunnel.NewRoute(r.reg.Address())
-	m.Payload = wire.AppendString(nil, c.Name)
-	err := c.Path.Send(m)
-	m.Release()
-	if err != nil {
-		return fmt.Errorf("relay: register: %w", err)
-	}
 	late := time.NewTimer(timeout)
 	defer late.Stop()
-	select {
-	case <-r.acked:
-		return nil
-	case <-late.C:
-		return fmt.Errorf("%w within %v", ErrNoAnswer, timeout)
-	case <-r.done:
-		return r.Err()
-	case <-ctx.Done():
-		return ctx.Err()
+	again := time.NewTimer(timeout)
+	defer again.Stop()
+	for wait := askAgain; ; wait *= 2 {
+		if err := r.ask(service); err != nil {
+			return fmt.Errorf("relay: register: %w", err)
+		}
+		if c.Name != Ephemeral { // which would be another name each time
+			again.Reset(wait)
+		}
+		select {
+		case <-r.acked:
+			return nil
+		case <-again.C:
+		case <-late.C:
+			return fmt.Errorf("%w within %v", ErrNoAnswer, timeout)
+		case <-r.done:
+			return r.Err()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+}
+
+// ask sends the request.
+func (r *Registration) ask(service string) error {
+	m := tunnel.NewMessage()
+	defer m.Release()
+	m.Onward = r.client.Via.Join(tunnel.NewRoute(tunnel.LocalAddress(service)))
+	m.Return = tunnel.NewRoute(r.reg.Address())
+	m.Payload = wire.AppendString(nil, r.client.Name)
+	return r.client.Path.Send(m)
 }
 
 // HandleMessage takes acknowledgements, and messages that the relay sends by way

@@ -43,6 +43,11 @@ func Run(ctx context.Context, f *config.File, opt Options, drain time.Duration) 
 	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	r := &runner{opt: opt, life: life}
+	defer func() {
+		for _, unlock := range r.unlock {
+			unlock()
+		}
+	}()
 	nodes, err := r.makeNodes(ctx, f)
 	if err != nil {
 		end()
@@ -77,6 +82,8 @@ type runner struct {
 	opt   Options
 	life  context.Context
 	store *state.Store // nil until a node needs it
+
+	unlock []func() // the nodes' locks on the state
 }
 
 func (r *runner) makeNodes(ctx context.Context, f *config.File) ([]*Node, error) {
@@ -125,6 +132,11 @@ func (r *runner) identify(ctx context.Context, n *Node, c *config.Node) error {
 		}
 		r.store = s
 	}
+	unlock, err := r.store.LockNode(c.Name)
+	if err != nil {
+		return err
+	}
+	r.unlock = append(r.unlock, unlock)
 	id, err := r.store.Identity(ctx, c.Identity)
 	text := "is"
 	if errors.Is(err, state.ErrNotFound) {

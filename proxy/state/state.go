@@ -36,6 +36,8 @@ var (
 	// ErrForeign means that the database was not made by this program. It has
 	// not been touched.
 	ErrForeign = errors.New("not a database of this program, left untouched")
+	// ErrRunning means that another process runs the node.
+	ErrRunning = errors.New("state: the node runs already")
 	// ErrNewer means that a newer version of this program made the database.
 	ErrNewer = errors.New("made by a newer version of this program, left untouched")
 )

@@ -1,0 +1,47 @@
+package state_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"ockam/proxy/state"
+)
+
+func TestLockNode(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "home")
+	first, err := state.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	second, err := state.Open(t.Context(), dir) // as another process has it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+
+	unlock, err := first.LockNode("db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = second.LockNode("db")
+	if !errors.Is(err, state.ErrRunning) || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
+		t.Errorf("a second lock: %v, want ErrRunning and the process that has it", err)
+	}
+	other, err := second.LockNode("app")
+	if err != nil {
+		t.Errorf("another node's lock: %v", err)
+	} else {
+		other()
+	}
+	unlock()
+	again, err := second.LockNode("db")
+	if err != nil {
+		t.Fatalf("after unlock: %v", err)
+	}
+	again()
+}

@@ -1,0 +1,50 @@
+//go:build unix
+
+package state
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// locksFolder lies in the home. A file in it is locked as long as a node runs.
+const locksFolder = "locks"
+
+// LockNode makes sure that no other process runs the node of that name on this
+// home, until unlock is called or the process ends, in whatever way. The error
+// is ErrRunning if one does.
+func (s *Store) LockNode(name string) (unlock func(), err error) {
+	dir := filepath.Join(filepath.Dir(s.path), locksFolder)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, explain(dir, err)
+	}
+	path := filepath.Join(dir, strings.ReplaceAll(name, string(filepath.Separator), "_"))
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, running(name, f)
+		}
+		return nil, fmt.Errorf("state: lock %s: %w", path, err)
+	}
+	// The number is for people: it is the lock that counts.
+	if err := f.Truncate(0); err == nil {
+		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+func running(name string, f *os.File) error {
+	var pid int
+	if _, err := fmt.Fscan(f, &pid); err != nil {
+		return fmt.Errorf("%w: %s", ErrRunning, name)
+	}
+	return fmt.Errorf("%w: %s, by process %d; stop that, or give this one another OCKAM_HOME", ErrRunning, name, pid)
+}
