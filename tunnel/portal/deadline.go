@@ -2,16 +2,8 @@ package portal
 
 import (
 	"net"
-	"sync"
 	"time"
 )
-
-// timers are for waiting receivers, of which there are few at a time.
-var timers = sync.Pool{New: func() any {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return t
-}}
 
 // SetDeadline sets both deadlines; see net.Conn.
 func (s *Stream) SetDeadline(t time.Time) error {

@@ -74,8 +74,9 @@ type Options struct {
 	// QueueLimit bounds the memory in which a stream queues what it received,
 	// in bytes. A single larger payload is still taken. 0: DefaultQueueLimit.
 	QueueLimit int
-	// StallTimeout is how long the application may take nothing of a queue that
-	// is in the way of others. 0: DefaultStallTimeout.
+	// StallTimeout is how long the application may take nothing, or too little
+	// for another payload, of a queue that is in the way of others. 0:
+	// DefaultStallTimeout.
 	StallTimeout time.Duration
 	// HalfCloseGrace is how long a dialed stream holds its Disconnect back,
 	// counted from the last byte in either direction, when CloseWrite is called

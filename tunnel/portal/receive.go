@@ -138,9 +138,13 @@ func (s *Stream) enqueueLocked(m *tunnel.Message, data []byte) {
 // chargeLocked waits until n bytes may be queued. It returns false if the
 // stream is over. While it waits it holds no lock; it resets whoever takes
 // nothing for too long: this stream if its own queue is full, or the one that
-// has taken nothing for longest if the node's budget is used up.
+// has taken nothing for longest if the node's budget is used up. Who takes so
+// little that there is no room within a StallTimeout is reset as well: a link
+// from which nothing is read for that long would be given up by the other side,
+// with all that it carries.
 func (s *Stream) chargeLocked(n int) bool {
 	b := s.opts.Budget
+	var began time.Time
 	for !s.deafLocked() {
 		own := s.charged > 0 && s.charged+n > s.opts.QueueLimit
 		if !own && b.take(s, n) {
@@ -148,7 +152,12 @@ func (s *Stream) chargeLocked(n int) bool {
 			return true
 		}
 		s.mu.Unlock()
-		switch culprit, left := b.blame(s, own); {
+		culprit, left := b.blame(s, own)
+		if began.IsZero() {
+			began = time.Now()
+		}
+		left = min(left, s.opts.StallTimeout-time.Since(began))
+		switch {
 		case culprit == nil: // all has just been given back
 		case left > 0:
 			s.awaitRoom(min(left, s.opts.StallTimeout/looks))
@@ -161,19 +170,22 @@ func (s *Stream) chargeLocked(n int) bool {
 	return false
 }
 
-// awaitRoom waits until there may be room, at most for d.
+// awaitRoom waits until there may be room, at most for d. There is one receiver
+// at a time, which may use patience.
 func (s *Stream) awaitRoom(d time.Duration) {
 	b := s.opts.Budget
 	b.held.Add(1)
 	defer b.held.Add(-1)
-	t := timers.Get().(*time.Timer)
-	t.Reset(d)
+	if s.patience == nil {
+		s.patience = time.NewTimer(d)
+	} else {
+		s.patience.Reset(d)
+	}
 	select {
 	case <-s.room:
-	case <-t.C:
+	case <-s.patience.C:
 	}
-	t.Stop()
-	timers.Put(t)
+	s.patience.Stop()
 }
 
 func (s *Stream) wakeReceiver() {

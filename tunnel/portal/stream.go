@@ -32,8 +32,9 @@ type Stream struct {
 	local  tunnel.Route
 	peer   tunnel.Route // from the far node on; set before the stream is open
 
-	room    chan struct{} // wakes the receiver that waits for room
-	account account       // guarded by opts.Budget.mu
+	room     chan struct{} // wakes the receiver that waits for room
+	patience *time.Timer   // of that receiver
+	account  account       // guarded by opts.Budget.mu
 
 	mu   sync.Mutex
 	cond sync.Cond // anything below has changed
