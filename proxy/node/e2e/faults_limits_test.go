@@ -16,10 +16,7 @@ import (
 // TestPortInUse demands a clear error and an exit code at the start.
 func TestPortInUse(t *testing.T) {
 	program(t)
-	l, err := net.Listen("tcp", freePort(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listenFree(t)
 	defer l.Close()
 	taken := l.Addr().String()
 	tests := []struct {

@@ -13,10 +13,7 @@ import (
 
 // TestMiddle tries the hostile network on two ends that speak frames.
 func TestMiddle(t *testing.T) {
-	l, err := net.Listen("tcp", freePort(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listenFree(t)
 	defer l.Close()
 	m := newMiddle(t, l.Addr().String())
 	for _, a := range append([]attack{{name: "none"}}, attacks()...) {

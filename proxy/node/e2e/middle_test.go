@@ -103,10 +103,7 @@ func flip(b []byte, at int) { b[at] ^= 1 << rand.IntN(8) }
 // newMiddle starts a middle that passes everything to next.
 func newMiddle(t testing.TB, next string) *middle {
 	t.Helper()
-	l, err := net.Listen("tcp", freePort(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listenFree(t)
 	m := &middle{t: t, l: l, next: next, conns: map[net.Conn]struct{}{}}
 	m.wg.Go(m.accept)
 	t.Cleanup(func() {

@@ -264,25 +264,31 @@ func TestPlainPipeRefusesAlteredRecords(t *testing.T) {
 
 var portsGiven sync.Map // by number
 
-// freePort returns a loopback address that was free a moment ago, outside
-// the range from which the kernel takes ports for outgoing connections, and
-// none twice: whoever asked for it may not listen yet.
-func freePort(t testing.TB) string {
+// listenFree listens on a loopback port outside the range from which the
+// kernel takes ports for outgoing connections, and never on one twice.
+func listenFree(t testing.TB) *net.TCPListener {
 	t.Helper()
 	for range 100 {
 		port := 15000 + rand.IntN(17000)
 		if _, given := portsGiven.LoadOrStore(port, true); given {
 			continue
 		}
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return l.(*net.TCPListener)
 		}
-		defer l.Close()
-		return l.Addr().String()
 	}
 	t.Fatal("no free port")
-	return ""
+	return nil
+}
+
+// freePort returns an address that was free a moment ago, for a process that
+// is about to start. In this process use listenFree: a child that is being
+// started at this moment may hold a copy of the closed socket until it runs.
+func freePort(t testing.TB) string {
+	t.Helper()
+	l := listenFree(t)
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // waitListening waits until addr takes connections.

@@ -91,7 +91,7 @@ func parseRequest(b []byte) (request, error) {
 }
 
 // newTarget starts a target on a free loopback port.
-func newTarget(t testing.TB) *target { return newTargetAt(t, freePort(t)) }
+func newTarget(t testing.TB) *target { return serveTarget(t, listenFree(t)) }
 
 // newTargetAt starts a target at addr and ends it with the test.
 func newTargetAt(t testing.TB, addr string) *target {
@@ -100,13 +100,13 @@ func newTargetAt(t testing.TB, addr string) *target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serveTarget(t, l)
+	return serveTarget(t, l.(*net.TCPListener))
 }
 
 // serveTarget serves l, which it owns from then on.
-func serveTarget(t testing.TB, l net.Listener) *target {
+func serveTarget(t testing.TB, l *net.TCPListener) *target {
 	tg := &target{
-		addr: l.Addr().String(), l: l.(*net.TCPListener),
+		addr: l.Addr().String(), l: l,
 		conns: map[net.Conn]struct{}{}, ends: map[uint64]error{}, given: map[uint64]bool{},
 	}
 	tg.wg.Go(tg.accept)
