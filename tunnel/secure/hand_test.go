@@ -42,10 +42,6 @@ func (f frame) bytes() []byte {
 	return wire.AppendMessageTail(b)
 }
 
-func (f frame) equal(g frame) bool {
-	return f.onward.Equal(g.onward) && f.ret.Equal(g.ret) && bytes.Equal(f.payload, g.payload)
-}
-
 func lastOf(r tunnel.Route) string {
 	return wire.DecodeAddress(r.Last()).Name
 }

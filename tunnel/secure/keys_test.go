@@ -147,14 +147,14 @@ func TestReceiverSequences(t *testing.T) {
 	f := loadTransport(t)
 	for _, seq := range f.Sequences {
 		t.Run(seq.Name, func(t *testing.T) {
-			o, s := newOpener(f.K2), newSealer(f.K2)
+			o := newOpener(f.K2)
 			for i, step := range seq.Steps {
 				var err error
 				switch {
 				case step.Frame != nil:
 					_, _, err = o.open(bytes.Clone(*step.Frame))
 				default: // the window alone was recorded: make the frame
-					s = newSealer(f.K2)
+					s := newSealer(f.K2)
 					s.skipTo(*step.Nonce)
 					_, _, err = o.open(s.frame(nil))
 				}

@@ -32,6 +32,8 @@ type session struct {
 	BeforeRefresh        []string                       `json:"attributes_before_refresh"`
 	AfterRefresh         []string                       `json:"attributes_after_refresh"`
 	K1, K2               hexBytes
+	Payload2             hexBytes `json:"payload_2"`
+	Payload3             hexBytes `json:"payload_3"`
 	InnerK1              hexBytes `json:"inner_k1"`
 	InnerK2              hexBytes `json:"inner_k2"`
 	Frames               []recorded
