@@ -162,7 +162,17 @@ func FuzzVerify(f *testing.F) {
 			store := identity.NewMemoryStore()
 			cfg := &Config{Histories: store, Attributes: store, Now: func() time.Time { return time.Unix(1700000100, 0) }}
 			cfg.Authorities = []identity.Identifier{{1}}
+			asked := 0
+			cfg.Authorize = func(id identity.Identifier) error {
+				if asked++; id.IsZero() {
+					t.Fatal("nobody is asked for")
+				}
+				return nil
+			}
 			peer, err := cfg.verify(b, static)
+			if id, ok := claimed(b); err == nil && (!ok || id != peer || asked != 2) {
+				t.Fatalf("claimed to be %v (%v), is %v, asked %d times", id, ok, peer, asked)
+			}
 			if _, herr := store.History(peer); (herr == nil) != (err == nil) {
 				t.Fatalf("history stored: %v, verified: %v", herr, err)
 			}

@@ -279,6 +279,30 @@ func TestWrongPeer(t *testing.T) {
 	})
 }
 
+// TestClaim has somebody who is not authorized present a history that is long to
+// verify: it is not looked at.
+func TestClaim(t *testing.T) {
+	bob := newNode(t)
+	refused := make(chan error, 1)
+	var asked []identity.Identifier
+	bob.cfg.Authorize = func(id identity.Identifier) error {
+		asked = append(asked, id)
+		return errors.New("a stranger")
+	}
+	bob.listenChannels(&secure.Listener{Refused: func(err error) { refused <- err }})
+	_, far := bob.far(bob.links)
+	pa, _ := known(t)
+	proof := loadPayloads(t)[0].Payload
+	d := far.dialer("api", pa.Static)
+	d.prove(append(bytes.Clone(proof[:80]), make([]byte, 60000)...)) // nothing of it is signed
+	if err := <-refused; !errors.Is(err, secure.ErrUnauthorized) {
+		t.Errorf("refused: %v", err)
+	}
+	if want := *loadPayloads(t)[0].Subject; len(asked) != 1 || asked[0].String() != want {
+		t.Errorf("asked for %v, want %s", asked, want)
+	}
+}
+
 // TestExpired has an attestation that is past its time for the peer's clock.
 func TestExpired(t *testing.T) {
 	later := func() time.Time { return time.Now().Add(2 * identity.PurposeKeyLifetime) }

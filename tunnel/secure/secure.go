@@ -77,7 +77,9 @@ type Config struct {
 	// refused.
 	Histories identity.Histories
 	// Authorize decides on the peer that the handshake proved; an error refuses
-	// it. Nil lets everybody pass: the address behind the channel then decides.
+	// it. It is asked before as well, when the peer only claims to be it, so that
+	// strangers cost little. Nil lets everybody pass: the address behind the
+	// channel then decides.
 	Authorize func(identity.Identifier) error
 	// Authorities are the issuers whose credentials are believed.
 	Authorities []identity.Identifier
