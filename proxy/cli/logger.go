@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -37,8 +38,16 @@ func (c *console) logger(level, format string) (*zap.Logger, error) {
 		e.ConsoleSeparator = "  "
 		encoder = zapcore.NewConsoleEncoder(e)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.AddSync(c.stderr), l)), nil
+	core := zapcore.NewCore(encoder, zapcore.AddSync(c.stderr), l)
+	return zap.New(zapcore.NewSamplerWithOptions(core, time.Second, sameAtOnce, sameLater)), nil
 }
+
+// Of lines with the same message, sameAtOnce a second are written, then every
+// sameLater-th: strangers must not fill the disk by being refused.
+const (
+	sameAtOnce = 50
+	sameLater  = 1000
+)
 
 // logLevel is the level asked for: by the option, by -v, or by the
 // environment.
