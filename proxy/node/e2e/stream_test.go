@@ -184,6 +184,23 @@ func checkSendAndClose(t *testing.T, addr string, tg *target) {
 	}
 }
 
+// TestEndsWithoutConnections ends tunnels right after the last connection, when
+// ends of streams cross on the wire.
+func TestEndsWithoutConnections(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		tn, _ := newEchoTunnel(t, tunnelSetup{})
+		for _, n := range []int{0, 1, 48 << 10, 8 << 20, 300_000} {
+			for range 5 {
+				if err := errors.Join(checkSource(tn.inlet, n), checkSink(tn.inlet, n)); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		tn.stop()
+	}
+}
+
 // TestThousandsOfConnections keeps many connections open at once.
 func TestThousandsOfConnections(t *testing.T) {
 	tn, tg := newEchoTunnel(t, tunnelSetup{})

@@ -258,7 +258,9 @@ func newEchoTunnel(t testing.TB, s tunnelSetup) (*tunnel, *target) {
 	tg := newTarget(t)
 	s.target = tg.addr
 	tn := newTunnel(t, s)
-	tn.waitUp(slow(20 * time.Second))
+	if took := tn.waitUp(slow(20 * time.Second)); took > slow(2*time.Second) {
+		t.Logf("the tunnel worked only %v after the start", took.Round(time.Millisecond))
+	}
 	return tn, tg
 }
 
@@ -276,15 +278,19 @@ func (tn *tunnel) residentKiB() int64 {
 	return sum
 }
 
-// stop ends the three processes as an operator does.
+// stop ends the three processes as an operator does. Nobody uses the tunnel any
+// more, so there is nothing to wait for.
 func (tn *tunnel) stop() {
 	tn.t.Helper()
+	begin := time.Now()
 	for _, h := range tn.hosts() {
 		h.signal(syscall.SIGTERM)
 	}
 	for _, h := range tn.hosts() {
 		if code, err := h.wait(slow(12 * time.Second)); err != nil || code != 0 {
 			tn.t.Errorf("%s after SIGTERM: exit code %d, %v", h.name, code, err)
+		} else if took := time.Since(begin); took > slow(5*time.Second) {
+			tn.t.Errorf("%s ended only %v after SIGTERM, without a connection to wait for", h.name, took.Round(time.Millisecond))
 		}
 	}
 }
