@@ -60,7 +60,8 @@ type Connection struct {
 	To, From int64
 }
 
-// Events, if set, are told of connections, on the goroutine of the connection.
+// Events are functions that are told of connections, on the goroutine of the
+// connection. Each may be nil.
 type Events struct {
 	Opened  func(Connection)
 	Closed  func(Connection, error) // nil: it ended in good order

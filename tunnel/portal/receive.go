@@ -99,7 +99,7 @@ func (s *Stream) handlePayload(m *tunnel.Message, msg Message) {
 	}
 	s.receiving = false
 	s.cond.Broadcast()
-	if !s.queue.empty() || s.sinkErr != nil {
+	if !s.queue.empty() || s.sinkErr != nil || s.deafLocked() { // the last: it waited for this message
 		s.work.Broadcast()
 	}
 	s.mu.Unlock()
@@ -324,7 +324,7 @@ func (s *Stream) WriteTo(w io.Writer) (int64, error) {
 	if s.err != nil {
 		err = s.err // why the sink was interrupted
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return s.received.Load() - before, err

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -156,7 +157,7 @@ func (s *Stream) ReadFrom(r io.Reader) (int64, error) {
 			continue
 		}
 		in.giveBack()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return total, nil
 		}
 		s.mu.Lock()

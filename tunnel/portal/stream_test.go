@@ -346,8 +346,8 @@ func TestListenerShutdown(t *testing.T) {
 		t.Errorf("Dial after Shutdown: %v, want a timeout", err)
 	}
 	select {
-	case <-served:
-		t.Error("Serve returned while a stream is open")
+	case err := <-served:
+		t.Errorf("Serve returned while a stream is open: %v", err)
 	default:
 	}
 	_ = s.Close()
