@@ -3,7 +3,6 @@ package relay_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"testing"
 
 	"ockam/relay"
@@ -47,7 +46,7 @@ func (h *relayHop) run(t testing.TB, count, size int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := link.Serve(h.n.t.Context()); !errors.Is(err, io.EOF) {
+	if err := link.Serve(h.n.t.Context()); !errors.Is(err, tunnel.ErrPeerClosed) {
 		t.Fatal(err)
 	}
 }

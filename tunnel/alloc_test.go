@@ -3,7 +3,6 @@ package tunnel_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"testing"
 
@@ -39,7 +38,7 @@ func (f *forwarder) run(count, size int) {
 		Frame: frame(f.t, []string{"on", "00112233445566778899aabbccddeeff"}, []string{"ffeeddccbbaa99887766554433221100"}, make([]byte, size))[4:],
 		Count: count,
 	}
-	if err := newLink(f.t, f.r, src, f.g).Serve(f.t.Context()); !errors.Is(err, io.EOF) {
+	if err := newLink(f.t, f.r, src, f.g).Serve(f.t.Context()); !errors.Is(err, tunnel.ErrPeerClosed) {
 		f.t.Fatal(err)
 	}
 }

@@ -123,7 +123,7 @@ func (l *Link) read() error {
 		}
 		if err != nil {
 			if errors.Is(err, io.EOF) {
-				return fmt.Errorf("tunnel: %s closed the link: %w", l.conn.RemoteAddr(), err)
+				return fmt.Errorf("%w %s", ErrPeerClosed, l.conn.RemoteAddr())
 			}
 			return fmt.Errorf("tunnel: link to %s: %w", l.conn.RemoteAddr(), err)
 		}

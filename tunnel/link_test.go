@@ -311,7 +311,7 @@ func TestDisconnect(t *testing.T) {
 		end   func(*peer)
 		serve error // what Serve returns; nil also for: this side closed
 	}{
-		{"by the peer", func(p *peer) { _ = p.conn.Close() }, io.EOF},
+		{"by the peer", func(p *peer) { _ = p.conn.Close() }, tunnel.ErrPeerClosed},
 		{"within a frame", func(p *peer) { p.write([]byte{0, 0, 1}); _ = p.conn.Close() }, io.ErrUnexpectedEOF},
 		{"by garbage", func(p *peer) { p.write([]byte{0, 0, 0, 1, 0xff}) }, wire.ErrMalformed},
 		{"by this side", func(p *peer) { p.link.Close() }, nil},

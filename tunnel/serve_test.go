@@ -3,7 +3,6 @@ package tunnel_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -93,7 +92,7 @@ func TestServer(t *testing.T) {
 			exchange(t, client, l)
 		}
 		links[0].Close()
-		if err := <-closed; !errors.Is(err, io.EOF) {
+		if err := <-closed; !errors.Is(err, tunnel.ErrPeerClosed) {
 			t.Errorf("Closed is told %v", err)
 		}
 		_ = lis.Close() // the links go on

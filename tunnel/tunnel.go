@@ -45,6 +45,10 @@ var (
 	ErrInUse = errors.New("tunnel: address already in use")
 	// ErrClosed is returned by a path that was closed on this side.
 	ErrClosed = errors.New("tunnel: closed")
+	// ErrPeerClosed is why a link ended whose peer closed the connection. It is
+	// not io.EOF, which those who read a stream over the link would take for its
+	// good end.
+	ErrPeerClosed = errors.New("tunnel: link closed by the peer")
 	// ErrTooLarge is returned for a message that no frame of the link can hold.
 	ErrTooLarge = errors.New("tunnel: message too large for the link")
 )

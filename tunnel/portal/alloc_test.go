@@ -110,7 +110,7 @@ func receiveAll(t testing.TB, count, size int) func() {
 	go func() { _, _ = s.WriteTo(sink) }()
 	return func() {
 		src.Count = count
-		if err := link.Serve(context.Background()); !errors.Is(err, io.EOF) {
+		if err := link.Serve(context.Background()); !errors.Is(err, tunnel.ErrPeerClosed) {
 			t.Errorf("Serve: %v", err)
 		}
 		<-sink.done

@@ -206,4 +206,7 @@ func wantErr(t testing.TB, what string, err error, want ...error) {
 
 func pause() { time.Sleep(time.Millisecond) }
 
+// isEnd reports the good end of a stream, which an io.Reader must return bare.
+func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // see above
+
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

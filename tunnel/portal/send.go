@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -157,7 +156,7 @@ func (s *Stream) ReadFrom(r io.Reader) (int64, error) {
 			continue
 		}
 		in.giveBack()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // a Reader returns it bare
 			return total, nil
 		}
 		s.mu.Lock()

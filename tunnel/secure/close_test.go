@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"testing"
 	"time"
@@ -128,13 +127,13 @@ func probe(t *testing.T, p *pair) {
 func TestLinkLost(t *testing.T) {
 	p := newPair(t)
 	p.bob.stop()
-	if err := ended(t, p.a.Origin()); !errors.Is(err, io.EOF) {
+	if err := ended(t, p.a.Origin()); !errors.Is(err, tunnel.ErrPeerClosed) {
 		t.Errorf("alice's end: %v", err)
 	}
 	m := tunnel.NewMessage()
 	defer m.Release()
 	m.Onward = echo
-	if err := p.a.Send(m); !errors.Is(err, io.EOF) {
+	if err := p.a.Send(m); !errors.Is(err, tunnel.ErrPeerClosed) {
 		t.Errorf("send: %v", err)
 	}
 	if err := ended(t, p.b.Origin()); err == nil || !errors.Is(<-p.closed, err) {

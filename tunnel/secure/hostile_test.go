@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -360,10 +359,10 @@ func TestNobodyThere(t *testing.T) {
 		t.Errorf("dial: %v", err)
 	}
 	time.AfterFunc(10*time.Millisecond, bob.stop)
-	if _, err := secure.Dial(t.Context(), alice.cfg, link, api); !errors.Is(err, io.EOF) {
+	if _, err := secure.Dial(t.Context(), alice.cfg, link, api); !errors.Is(err, tunnel.ErrPeerClosed) {
 		t.Errorf("dial over a path that is lost: %v", err)
 	}
-	if _, err := secure.Dial(t.Context(), alice.cfg, link, api); !errors.Is(err, io.EOF) {
+	if _, err := secure.Dial(t.Context(), alice.cfg, link, api); !errors.Is(err, tunnel.ErrPeerClosed) {
 		t.Errorf("dial over a lost path: %v", err)
 	}
 }
