@@ -181,5 +181,5 @@ type storedPeers struct {
 
 func (n *Node) use(id *identity.Identity, peers peerStore) {
 	n.identity = id
-	n.channels = secure.Config{Router: n.router, Identity: id, Histories: peers, Attributes: peers}
+	n.channels = secure.Config{Router: n.router, Identity: id, Histories: peers, Attributes: peers, Ordered: true}
 }

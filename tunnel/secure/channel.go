@@ -172,20 +172,22 @@ func (c *Channel) control(plaintext []byte) error {
 
 // Close tells the peer, if there is room, and ends the channel. It does not
 // wait. Nothing is sent behind what tells the peer.
-func (c *Channel) Close() {
+func (c *Channel) Close() { c.closeFor(tunnel.ErrClosed) }
+
+func (c *Channel) closeFor(cause error) {
 	if !c.closed.CompareAndSwap(false, true) {
 		return
 	}
 	if claim, ok := c.TryClaim(len(closeMessage)); ok {
 		c.mu.Lock()
 		err := c.sealFromLocked(claim, closeMessage)
-		c.failed = tunnel.ErrClosed
+		c.failed = cause
 		c.mu.Unlock()
 		if err == nil {
 			c.Flush()
 		}
 	}
-	c.end(tunnel.ErrClosed)
+	c.end(cause)
 }
 
 // OriginEnded ends the channel with the path below it.

@@ -1,6 +1,7 @@
 package secure
 
 import (
+	"errors"
 	"fmt"
 
 	"ockam/tunnel"
@@ -8,11 +9,14 @@ import (
 )
 
 // handleFrame opens a frame and does what it says. It consumes m. Errors change
-// nothing and are not told to the peer.
+// nothing and are not told to the peer, but for ErrGap.
 func (c *Channel) handleFrame(m *tunnel.Message) error {
 	p, err := c.openFrame(m)
 	if err != nil {
 		m.Release()
+		if errors.Is(err, ErrGap) {
+			c.closeFor(err)
+		}
 		return err
 	}
 	switch p.kind {
@@ -45,7 +49,9 @@ func (c *Channel) openFrame(m *tunnel.Message) (plaintext, error) {
 	if err != nil {
 		return plaintext{}, err
 	}
-	c.received.Add(1)
+	if c.received.Add(1) != nonce+1 && c.cfg.Ordered {
+		return plaintext{}, ErrGap
+	}
 	p, err := parsePlaintext(text)
 	if err != nil {
 		return p, fmt.Errorf("secure: plaintext: %w", err)

@@ -48,6 +48,9 @@ var (
 	ErrPeerClosed = errors.New("secure: closed by the peer")
 	// ErrBusy is returned when too many handshakes are under way.
 	ErrBusy = errors.New("secure: too many handshakes under way")
+	// ErrGap is why an ordered channel ended: frames of the peer are missing or
+	// came in another order.
+	ErrGap = errors.New("secure: frames missing or out of order")
 )
 
 const (
@@ -89,6 +92,13 @@ type Config struct {
 	Credential func() (*identity.Credential, error)
 	// Now replaces time.Now if set.
 	Now func() time.Time
+	// Ordered is for routes whose hops all keep the order and lose nothing, such
+	// as TCP. Then a genuine frame that is not the next one shows that somebody on
+	// the way takes frames out or exchanges them, and ends the channel with
+	// ErrGap: what runs over it, and has no numbers of its own, must not go on as
+	// if nothing were missing. Frames that are not genuine, and repeated ones, are
+	// dropped as ever. False: frames may be lost, and overtake each other by 32.
+	Ordered bool
 	// Random replaces crypto/rand for the ephemeral key if set; for tests.
 	Random io.Reader
 
