@@ -81,6 +81,13 @@ func (o *Origin) Detach(d Dependent) {
 	delete(o.attached, d)
 }
 
+// Dependents returns how many are attached.
+func (o *Origin) Dependents() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.attached)
+}
+
 // End ends the origin and tells its dependents, on this goroutine. The caller
 // holds no lock. Only the first call does anything.
 func (o *Origin) End(err error) {

@@ -25,6 +25,7 @@ func (n *Node) startRelay(s relaySpec, c *config.Relay) (*resource, error) {
 	}
 	to := target{hops: hops, peer: expect(s.Allow), group: n.relayed}
 	use := func(ctx context.Context, w *way) error {
+		defer w.close()
 		reg, err := relay.Client{Router: n.router, Path: w.path, Via: w.rest, Name: c.Name}.Register(ctx)
 		if err != nil {
 			return err

@@ -47,10 +47,32 @@ type way struct {
 	link  *tunnel.Link
 	took  time.Duration  // to dial the link: a round trip or more
 	wg    sync.WaitGroup // the link's reader
+
+	doubts     chan struct{}   // holds a token when somebody waits in vain
+	superseded context.Context // ends when another way has taken its place
+	supersede  context.CancelFunc
+}
+
+func newWay(g *tunnel.Group) *way {
+	w := &way{group: g, doubts: make(chan struct{}, 1)}
+	w.superseded, w.supersede = context.WithCancel(context.Background())
+	return w
+}
+
+// patience is how long an answer of the far end may take.
+func (w *way) patience() time.Duration { return doubtAfter + dialTimes*w.took }
+
+// doubt says that an answer has not come.
+func (w *way) doubt() {
+	select {
+	case w.doubts <- struct{}{}:
+	default:
+	}
 }
 
 // close ends everything that the way consists of, and waits for it.
 func (w *way) close() {
+	w.supersede()
 	if c, ok := w.path.(*secure.Channel); ok {
 		c.Close()
 	}
@@ -67,13 +89,13 @@ func (w *way) close() {
 func (n *Node) connect(ctx context.Context, to target) (*way, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	w := &way{group: to.group}
+	w := newWay(to.group)
 	err := n.follow(ctx, w, to)
 	if err == nil && w.path == nil {
 		err = errors.New("node: the address does not begin with a connection")
 	}
 	if c, ok := w.path.(*secure.Channel); err == nil && ok {
-		err = n.confirm(ctx, c)
+		err = n.confirm(ctx, c, confirmTimeout)
 	}
 	if err != nil {
 		w.close()
@@ -169,10 +191,10 @@ func (n *Node) handshake(ctx context.Context, cfg *secure.Config, path tunnel.Pa
 	return secure.Dial(ctx, cfg, path, route)
 }
 
-// confirm waits for an answer of the far node's echo service: only then is it
-// known that the far end has accepted the channel.
-func (n *Node) confirm(ctx context.Context, c *secure.Channel) error {
-	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+// confirm waits for an answer of the far node's echo service, at most for
+// patience: only then is it known that the far end has accepted the channel.
+func (n *Node) confirm(ctx context.Context, c *secure.Channel, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	answered := make(chan struct{}, 1)
 	reg, err := n.router.Handle(tunnel.RandomAddress(), tunnel.HandlerFunc(func(m *tunnel.Message) error {
@@ -209,7 +231,7 @@ var echoRoute = tunnel.NewRoute(tunnel.LocalAddress(service.EchoName))
 // which has no message for that. An initiator that never answers a ping (it need
 // not have an echo service that is open to us) is not judged by it.
 func (n *Node) watchAccepted(c *secure.Channel) {
-	if n.confirm(n.life, c) != nil {
+	if n.confirm(n.life, c, confirmTimeout) != nil {
 		return
 	}
 	p := &tunnel.Pinger{Router: n.router, Path: c, Route: echoRoute, Interval: acceptedPing, Misses: pingMisses}
@@ -239,7 +261,7 @@ func (n *Node) watch(ctx context.Context, w *way) error {
 // keeping is what keep does.
 type keeping struct {
 	establish func(context.Context) (*way, error)
-	// use returns when the way is lost or its context ends.
+	// use closes the way and returns when it is lost or its context ends.
 	use func(context.Context, *way) error
 	// failed is told why there is no way, once for each reason in a row.
 	failed func(error)
@@ -255,7 +277,6 @@ func (n *Node) keep(ctx context.Context, k keeping) {
 		if err == nil {
 			began := time.Now()
 			err = k.use(ctx, w)
-			w.close()
 			if time.Since(began) > 5*time.Second {
 				wait.Reset()
 			}

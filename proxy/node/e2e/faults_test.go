@@ -160,9 +160,9 @@ func TestOutletKilledUnderLoad(t *testing.T) {
 		time.Sleep(300 * time.Millisecond) // the load runs
 		tn.db.kill()
 		// The inlet's own link is alive: it learns of the loss otherwise,
-		// at the latest from unanswered pings. New connections come first.
+		// a new connection that is not answered makes it look for another way.
 		tn.db.run()
-		tn.wantBack("outlet killed", slow(30*time.Second))
+		tn.wantBack("outlet killed", slow(8*time.Second))
 		l.wantResets(t, nil)
 		took := eventually(t, slow(30*time.Second), func() error {
 			if n := tg.open(); n > 0 {
