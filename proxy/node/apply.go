@@ -18,14 +18,19 @@ type key struct{ kind, label string }
 type wanted struct {
 	key   key
 	spec  any
+	allow config.AllowList // of spec; the zero AllowList if it has none
 	start func() (*resource, error)
+	err   error // why it cannot be had
 }
 
 // A resource runs until it is stopped: first it takes nothing new, then it is
 // drained, then it ends.
 type resource struct {
 	spec   any
-	cancel context.CancelFunc    // take nothing new
+	allow  config.AllowList
+	change func(wanted) bool     // with Node.mu: become what is wanted; false: it must be replaced. Nil: see wanted
+	halt   func()                // take nothing new, so that the address is free when it returns; nil: that takes until the end
+	cancel context.CancelFunc    // take nothing new, and end if there is no drain
 	drain  func(context.Context) // wait for what is under way, nil if there is nothing; then end it
 	wg     sync.WaitGroup
 }
@@ -41,27 +46,73 @@ func (n *Node) newResource(spec any, run func(context.Context)) *resource {
 
 // Apply makes what runs the same as what cfg asks for: it stops what is not asked
 // for any more, or otherwise, and starts what is new. What did not change goes
-// on. All errors are returned together; what they concern does not run.
+// on. All errors are returned together; what they concern does not run. There is
+// one Apply at a time.
+//
+// What is under way in what is stopped has until ctx ends, and Apply returns
+// after it. But what an allow permitted and does so no more is reset at once.
 func (n *Node) Apply(ctx context.Context, cfg *config.Node) error {
-	want, err := n.wanted(cfg)
-	if err != nil {
-		return err
-	}
-	n.mu.Lock()
-	asked := make(map[key]any)
-	for _, w := range want {
-		asked[w.key] = w.spec
-	}
-	var gone []*resource
-	for k, r := range n.resources {
-		if !reflect.DeepEqual(asked[k], r.spec) {
-			gone = append(gone, r)
-			delete(n.resources, k)
+	want := n.wanted(cfg)
+	gone := n.changed(want)
+	now, cancel := context.WithCancel(ctx)
+	cancel()
+	var whole, halted []*resource
+	for _, g := range gone {
+		switch {
+		case g.lapsed:
+			stopAll(now, []*resource{g.resource})
+		case g.halt == nil:
+			whole = append(whole, g.resource)
+		default:
+			g.halt()
+			halted = append(halted, g.resource)
 		}
 	}
-	n.mu.Unlock()
-	stopAll(ctx, gone)
+	stopAll(ctx, whole)
+	var wg sync.WaitGroup
+	wg.Go(func() { stopAll(ctx, halted) })
+	err := n.startAll(want)
+	wg.Wait()
+	n.closeStrangers()
+	return err
+}
 
+// A leaving resource is not asked for any more, or otherwise.
+type leaving struct {
+	*resource
+	lapsed bool // what is wanted in its place allows less
+}
+
+// changed changes what can be changed while it runs, and returns what cannot.
+func (n *Node) changed(want []wanted) []leaving {
+	asked := make(map[key]wanted)
+	for _, w := range want {
+		if w.err == nil {
+			asked[w.key] = w
+		}
+	}
+	var gone []leaving
+	var ends []func()
+	n.mu.Lock()
+	for k, r := range n.resources {
+		w, ok := asked[k]
+		if ok && (r.change != nil && r.change(w) || reflect.DeepEqual(w.spec, r.spec)) {
+			r.spec, r.allow = w.spec, w.allow
+			ends = append(ends, n.lapsedLocked(k, w.allow)...)
+			continue
+		}
+		gone = append(gone, leaving{r, ok && narrower(r.allow, w.allow)})
+		delete(n.resources, k)
+	}
+	n.mu.Unlock()
+	for _, end := range ends {
+		end()
+	}
+	return gone
+}
+
+// startAll starts what is wanted and does not run.
+func (n *Node) startAll(want []wanted) error {
 	var errs []error
 	for _, w := range want {
 		n.mu.Lock()
@@ -70,11 +121,15 @@ func (n *Node) Apply(ctx context.Context, cfg *config.Node) error {
 		if running {
 			continue
 		}
-		r, err := w.start()
+		r, err := (*resource)(nil), w.err
+		if err == nil {
+			r, err = w.start()
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
+		r.allow = w.allow
 		n.mu.Lock()
 		n.resources[w.key] = r
 		n.mu.Unlock()
@@ -82,15 +137,18 @@ func (n *Node) Apply(ctx context.Context, cfg *config.Node) error {
 	return errors.Join(errs...)
 }
 
-// stop ends all resources; what is under way has until ctx ends.
-func (n *Node) stop(ctx context.Context) {
-	n.mu.Lock()
-	all := make([]*resource, 0, len(n.resources))
-	for k, r := range n.resources {
-		all = append(all, r)
-		delete(n.resources, k)
+// stop ends all resources of all nodes; what is under way has until ctx ends.
+// Streams of one node may run through another.
+func stop(ctx context.Context, nodes []*Node) {
+	var all []*resource
+	for _, n := range nodes {
+		n.mu.Lock()
+		for k, r := range n.resources {
+			all = append(all, r)
+			delete(n.resources, k)
+		}
+		n.mu.Unlock()
 	}
-	n.mu.Unlock()
 	stopAll(ctx, all)
 }
 
@@ -114,50 +172,52 @@ func stopAll(ctx context.Context, all []*resource) {
 }
 
 // wanted lists the resources of cfg, those first that others stand on.
-func (n *Node) wanted(cfg *config.Node) ([]wanted, error) {
+func (n *Node) wanted(cfg *config.Node) []wanted {
 	var all []wanted
-	var errs []error
 	var allowed config.AllowList
-	resolve := func(a config.Allow) config.AllowList {
-		list, err := a.Resolve(n.identifiers)
-		errs = append(errs, err)
-		return list
+	add := func(w wanted) {
+		if w.err != nil {
+			w.err = fmt.Errorf("node %s: %s %s: %w", n.name, w.key.kind, w.key.label, w.err)
+		}
+		all = append(all, w)
 	}
-	admit := func(a config.Allow) config.AllowList { // somebody who comes to us
-		list := resolve(a)
+	admit := func(a config.Allow) (config.AllowList, error) { // somebody who comes to us
+		list, err := a.Resolve(n.identifiers)
 		allowed.Anyone = allowed.Anyone || list.Anyone
 		allowed.Identifiers = append(allowed.Identifiers, list.Identifiers...)
-		return list
+		return list, err
 	}
 	for _, c := range cfg.Listeners {
-		all = append(all, wanted{key{"listener", c.Transport}, listenerSpec{c.Transport, c.Address}, func() (*resource, error) { return n.startListener(c) }})
+		s := listenerSpec{c.Transport, c.Address}
+		add(wanted{key: key{"listener", c.Transport}, spec: s, start: func() (*resource, error) { return n.startListener(c) }})
 	}
 	if c := cfg.RelayService; c != nil {
-		list := admit(c.Allow)
-		all = append(all, wanted{key{"relay_service", ""}, list, func() (*resource, error) { return n.startRelayService(c, list) }})
+		list, err := admit(c.Allow)
+		s := relayServiceSpec{list, c.Allow.Range.String()}
+		add(wanted{relayServiceKey, s, list, func() (*resource, error) { return n.startRelayService(s, c) }, err})
 	}
 	for _, c := range cfg.TCPOutlets {
-		s := outletSpec{c.Name, c.To, admit(c.Allow), c.MaxConnections}
-		all = append(all, wanted{key{"tcp_outlet", c.Name}, s, func() (*resource, error) { return n.startOutlet(s, c) }})
+		list, err := admit(c.Allow)
+		s := outletSpec{c.Name, c.To, list, c.MaxConnections, c.Allow.Range.String()}
+		add(wanted{outletKey(c.Name), s, list, func() (*resource, error) { return n.startOutlet(s, c) }, err})
 	}
 	for _, c := range cfg.Relays {
-		s := relaySpec{c.Name, c.At.String(), resolve(c.Allow)}
-		all = append(all, wanted{key{"relay", c.Name}, s, func() (*resource, error) { return n.startRelay(s, c) }})
+		list, err := c.Allow.Resolve(n.identifiers)
+		s := relaySpec{c.Name, c.At.String(), list}
+		add(wanted{key{"relay", c.Name}, s, list, func() (*resource, error) { return n.startRelay(s, c) }, err})
 	}
 	for _, c := range cfg.TCPInlets {
-		s := inletSpec{c.Name, c.From, c.To.String(), resolve(c.Allow), c.MaxConnections}
-		all = append(all, wanted{key{"tcp_inlet", c.Name}, s, func() (*resource, error) { return n.startInlet(s, c) }})
+		list, err := c.Allow.Resolve(n.identifiers)
+		s := inletSpec{c.Name, c.From, c.To.String(), list, c.MaxConnections}
+		add(wanted{key{"tcp_inlet", c.Name}, s, list, func() (*resource, error) { return n.startInlet(s, c) }, err})
 	}
 	if len(cfg.Services) > 0 {
 		s := serviceSpec(cfg.Services)
 		allowed.Anyone = true
-		all = append(all, wanted{key{"services", ""}, s, func() (*resource, error) { return n.startServices(s) }})
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("node %s: %w", n.name, err)
+		add(wanted{key: key{"services", ""}, spec: s, start: func() (*resource, error) { return n.startServices(s) }})
 	}
 	n.mu.Lock()
 	n.allowed = allowed
 	n.mu.Unlock()
-	return all, nil
+	return all
 }

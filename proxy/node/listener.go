@@ -26,9 +26,11 @@ func (n *Node) startListener(c *config.Listener) (*resource, error) {
 		Router: n.router, Traits: t.Traits(), Group: n.links,
 		Opened: func(l *tunnel.Link) {
 			n.log.Debug("link opened", zap.String("node", n.name), zapAddr(l.RemoteAddr().String()))
+			n.accept(l.Origin(), l.Close)
 		},
 		Closed: func(l *tunnel.Link, err error) {
 			n.log.Debug("link closed", zap.String("node", n.name), zapAddr(l.RemoteAddr().String()), zap.Error(err))
+			n.forget(l.Origin())
 		},
 	}
 	n.tell(Event{
@@ -36,11 +38,13 @@ func (n *Node) startListener(c *config.Listener) (*resource, error) {
 		Text: "listens on " + lis.Addr().String(),
 	})
 	spec := listenerSpec{c.Transport, c.Address}
-	return n.newResource(spec, func(ctx context.Context) {
+	r := n.newResource(spec, func(ctx context.Context) {
 		if err := s.Serve(ctx, lis); err != nil {
 			n.event("listener", c.Transport, false, "no longer accepts connections: %v", err)
 		}
-	}), nil
+	})
+	r.halt = func() { _ = lis.Close() } // the links go on
+	return r, nil
 }
 
 // listenError says where an address that cannot be taken stands, and what to do.

@@ -42,6 +42,7 @@ type Node struct {
 	mu        sync.Mutex
 	resources map[key]*resource
 	allowed   config.AllowList // who may open a channel
+	accepted  map[*tunnel.Origin]*accepted
 }
 
 // An Event is something that whoever runs a node is told about: an address that
@@ -83,6 +84,7 @@ func (n *Node) start() error {
 	n.relayed = &tunnel.Group{Name: n.name + " relays"}
 	n.reached = &tunnel.Group{Name: n.name + " inlets"}
 	n.resources = make(map[key]*resource)
+	n.accepted = make(map[*tunnel.Origin]*accepted)
 	self := tunnel.LocalAddress(service.EchoName)
 	echo, err := n.router.Handle(self, service.Echo{Router: n.router, Self: self}, n.everybody())
 	if err != nil {
@@ -93,10 +95,12 @@ func (n *Node) start() error {
 		Config: n.channels, Open: []tunnel.Source{n.links, n.relayed}, Group: n.behind,
 		Opened: func(c *secure.Channel) {
 			n.log.Debug("channel opened", zap.Stringer("peer", c.Peer()))
+			n.accept(c.Origin(), c.Close)
 			n.wg.Go(func() { n.watchAccepted(c) })
 		},
 		Closed: func(c *secure.Channel, err error) {
 			n.log.Debug("channel closed", zap.Stringer("peer", c.Peer()), zap.Error(err))
+			n.forget(c.Origin())
 		},
 		Refused: func(err error) { n.log.Warn("channel refused", zap.String("node", n.name), zap.Error(err)) },
 	}
@@ -122,34 +126,6 @@ func (n *Node) authorize(id identity.Identifier) error {
 		return nil
 	}
 	return fmt.Errorf("node %s: no allow names it", n.name)
-}
-
-// gate refuses messages of origins whose proven peer is not in the list. It logs
-// a refusal: who, what, and by which allow.
-func (n *Node) gate(kind, name string, list config.AllowList, at string) tunnel.Gate {
-	allowed := admit(list, at)
-	return func(m *tunnel.Message) error {
-		err := allowed(m.Origin)
-		if err != nil {
-			n.log.Warn("refused", zap.String("node", n.name), zap.String("kind", kind), zap.String("name", name), zap.Error(err))
-		}
-		return err
-	}
-}
-
-// admit returns what decides on an origin by the peer that it proved. At is
-// where the list stands.
-func admit(list config.AllowList, at string) func(*tunnel.Origin) error {
-	return func(o *tunnel.Origin) error {
-		peer := ""
-		if o != nil {
-			peer = o.Peer
-		}
-		if list.Permits(peer) {
-			return nil
-		}
-		return fmt.Errorf("%s is not allowed by %s", peerName(peer), at)
-	}
 }
 
 func peerName(peer string) string {

@@ -70,12 +70,21 @@ func (r *run) event(e node.Event) {
 // wait returns the first event for which want is true.
 func (r *run) wait(what string, want func(node.Event) bool) node.Event {
 	r.t.Helper()
+	return r.waitNth(what, 1, want)
+}
+
+// waitNth returns the nth event for which want is true.
+func (r *run) waitNth(what string, nth int, want func(node.Event) bool) node.Event {
+	r.t.Helper()
 	deadline := time.After(20 * time.Second)
 	for seen := 0; ; {
 		r.mu.Lock()
 		more := r.more
 		for ; seen < len(r.events); seen++ {
-			if want(r.events[seen]) {
+			if !want(r.events[seen]) {
+				continue
+			}
+			if nth--; nth == 0 {
 				defer r.mu.Unlock()
 				return r.events[seen]
 			}

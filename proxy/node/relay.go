@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"go.uber.org/zap"
@@ -43,16 +44,27 @@ func (n *Node) startRelay(s relaySpec, c *config.Relay) (*resource, error) {
 	}), nil
 }
 
+// relayServiceSpec is what makes two relay services the same.
+type relayServiceSpec struct {
+	Allow config.AllowList
+	At    string // where Allow stands
+}
+
+var relayServiceKey = key{"relay_service", ""}
+
 // startRelayService lets other nodes register names here.
-func (n *Node) startRelayService(c *config.RelayService, list config.AllowList) (*resource, error) {
+func (n *Node) startRelayService(s relayServiceSpec, c *config.RelayService) (*resource, error) {
 	who := n.everybody()
-	if !list.Anyone {
-		who = tunnel.Access{
-			Open: []tunnel.Source{n.behind},
-			Gate: n.gate("relay_service", "", list, c.Allow.Range.String()),
-		}
+	if !s.Allow.Anyone {
+		who = tunnel.Access{Open: []tunnel.Source{n.behind}, Gate: func(m *tunnel.Message) error {
+			err := n.admit(relayServiceKey, m.Origin, &s.Allow, &s.At)
+			if err != nil {
+				n.log.Warn("refused", zap.String("node", n.name), zap.String("kind", "relay_service"), zap.Error(err))
+			}
+			return err
+		}}
 	}
-	s := &relay.Server{
+	server := &relay.Server{
 		Router: n.router, Open: []tunnel.Source{n.links, n.behind},
 		Registered: func(e relay.Event) {
 			n.log.Info("relay registered", zap.String("node", n.name), zap.String("name", e.Name),
@@ -60,6 +72,9 @@ func (n *Node) startRelayService(c *config.RelayService, list config.AllowList) 
 		},
 		Released: func(e relay.Event) {
 			n.log.Info("relay released", zap.String("node", n.name), zap.String("name", e.Name), zap.Error(e.Err))
+			if errors.Is(e.Err, tunnel.ErrClosed) { // there is no message for it: who registered has to notice
+				n.hangUp(e.Origin)
+			}
 		},
 		Refused: func(e relay.Event) {
 			n.log.Warn("relay refused", zap.String("node", n.name), zap.String("name", e.Name),
@@ -68,19 +83,27 @@ func (n *Node) startRelayService(c *config.RelayService, list config.AllowList) 
 	}
 	var regs []*tunnel.Registration
 	for _, name := range []string{relay.ServiceName, relay.StaticServiceName} {
-		reg, err := n.router.Handle(tunnel.LocalAddress(name), s, who)
+		reg, err := n.router.Handle(tunnel.LocalAddress(name), server, who)
 		if err != nil {
 			closeAll(regs)
 			return nil, fmt.Errorf("%v: relay_service: %w", c.Range, err)
 		}
 		regs = append(regs, reg)
 	}
-	n.event("relay_service", "", true, "lets %s register names", whom(list))
-	return n.newResource(list, func(ctx context.Context) {
+	n.event("relay_service", "", true, "lets %s register names", whom(s.Allow))
+	r := n.newResource(s, func(ctx context.Context) {
 		<-ctx.Done()
 		closeAll(regs)
-		s.Close()
-	}), nil
+		server.Close()
+	})
+	r.change = func(w wanted) bool {
+		next, ok := w.spec.(relayServiceSpec)
+		if ok = ok && next.Allow.Anyone == s.Allow.Anyone; ok {
+			s = next
+		}
+		return ok
+	}
+	return r, nil
 }
 
 func closeAll(regs []*tunnel.Registration) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -65,15 +64,7 @@ func Run(ctx context.Context, f *config.File, opt Options, drain time.Duration) 
 	if err != nil {
 		cancel() // there is nothing to wait for
 	}
-	var wg sync.WaitGroup
-	for _, n := range nodes {
-		wg.Go(func() { n.stop(last) })
-	}
-	wg.Wait()
-	end()
-	for _, n := range nodes {
-		n.wg.Wait()
-	}
+	r.end(last, nodes, end)
 	return err
 }
 
@@ -84,6 +75,15 @@ type runner struct {
 	store *state.Store // nil until a node needs it
 
 	unlock []func() // the nodes' locks on the state
+}
+
+// end ends the nodes; what is under way has until ctx ends.
+func (r *runner) end(ctx context.Context, nodes []*Node, life context.CancelFunc) {
+	stop(ctx, nodes)
+	life()
+	for _, n := range nodes {
+		n.wg.Wait()
+	}
 }
 
 func (r *runner) makeNodes(ctx context.Context, f *config.File) ([]*Node, error) {
@@ -138,10 +138,10 @@ func (r *runner) identify(ctx context.Context, n *Node, c *config.Node) error {
 	}
 	r.unlock = append(r.unlock, unlock)
 	id, err := r.store.Identity(ctx, c.Identity)
-	text := "is"
+	text, where := "is", ""
 	if errors.Is(err, state.ErrNotFound) {
 		if _, err = r.store.CreateIdentity(ctx, c.Identity, identity.CreateOptions{}); err == nil || errors.Is(err, state.ErrExists) {
-			text = "was made:"
+			text, where = "was made:", ", and is kept in "+r.store.Path()
 			id, err = r.store.Identity(ctx, c.Identity)
 		}
 	}
@@ -149,7 +149,7 @@ func (r *runner) identify(ctx context.Context, n *Node, c *config.Node) error {
 		return err
 	}
 	n.use(id, storedPeers{r.store, r.store.Node(c.Name)})
-	n.event("identity", c.Identity, true, "%s %v", text, id.Identifier())
+	n.event("identity", c.Identity, true, "%s %v%s", text, id.Identifier(), where)
 	return nil
 }
 

@@ -52,6 +52,7 @@ func (n *Node) startInlet(s inletSpec, c *config.TCPInlet) (*resource, error) {
 			n.event("inlet", c.Name, false, "no longer accepts connections: %v", err)
 		}
 	})
+	r.halt = func() { _ = lis.Close() } // the connections go on
 	r.drain = func(ctx context.Context) {
 		_ = in.Shutdown(ctx) // the context's error: what was left has been reset
 		stop()

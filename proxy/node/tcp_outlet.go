@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
 
 	"ockam/config"
@@ -22,6 +23,15 @@ type outletSpec struct {
 	To    config.Socket
 	Allow config.AllowList
 	Max   int
+	At    string // where Allow stands
+}
+
+func outletKey(name string) key { return key{"tcp_outlet", name} }
+
+// becomes reports whether an outlet can be changed to next while it runs.
+func (s outletSpec) becomes(next outletSpec) bool {
+	return s.Name == next.Name && s.Max == next.Max && s.Allow.Anyone == next.Allow.Anyone &&
+		(s.To == next.To || s.To.Network != "demo" && next.To.Network != "demo")
 }
 
 // startOutlet offers a target to those whom the outlet's allow names, or to
@@ -31,9 +41,17 @@ func (n *Node) startOutlet(s outletSpec, c *config.TCPOutlet) (*resource, error)
 	if !s.Allow.Anyone {
 		who = tunnel.Access{Open: []tunnel.Source{n.behind}}
 	}
+	name, k := s.Name, outletKey(s.Name) // s is guarded by n.mu once the outlet runs
 	out := &proxy.Outlet{
-		Router: n.router, Name: s.Name, Access: who, Admit: admit(s.Allow, c.Allow.Range.String()), Options: portal.Options{Budget: n.budget},
-		Target: s.To.String(), MaxConnections: s.Max, DialTimeout: targetTimeout, Events: n.connectionEvents("tcp_outlet", s.Name),
+		Router: n.router, Name: name, Access: who, Options: portal.Options{Budget: n.budget},
+		MaxConnections: s.Max, DialTimeout: targetTimeout, Events: n.connectionEvents("tcp_outlet", name),
+		Admit: func(o *tunnel.Origin) error { return n.admit(k, o, &s.Allow, &s.At) },
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			n.mu.Lock()
+			target := s.To.String()
+			n.mu.Unlock()
+			return proxy.Dial(ctx, target)
+		},
 	}
 	if s.To.Network == "demo" {
 		out.Handler = proxy.Demo()
@@ -44,9 +62,16 @@ func (n *Node) startOutlet(s outletSpec, c *config.TCPOutlet) (*resource, error)
 	n.event("outlet", s.Name, true, "offers %s to %s", s.To, whom(s.Allow))
 	r := n.newResource(s, func(context.Context) {
 		if err := out.Serve(n.life); err != nil {
-			n.event("outlet", s.Name, false, "has ended: %v", err)
+			n.event("outlet", name, false, "has ended: %v", err)
 		}
 	})
+	r.change = func(w wanted) bool {
+		next, ok := w.spec.(outletSpec)
+		if ok = ok && s.becomes(next); ok {
+			s = next
+		}
+		return ok
+	}
 	r.drain = func(ctx context.Context) { _ = out.Shutdown(ctx) } // the context's error: what was left has been reset
 	return r, nil
 }

@@ -1,0 +1,93 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+
+	"ockam/config"
+	"ockam/tunnel"
+)
+
+// An accepted link or channel, as long as it lasts.
+type accepted struct {
+	close func()
+	used  map[key]bool // what admitted it by name
+}
+
+func (n *Node) accept(o *tunnel.Origin, closeIt func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.accepted[o] = &accepted{close: closeIt, used: make(map[key]bool)}
+}
+
+func (n *Node) forget(o *tunnel.Origin) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.accepted, o)
+}
+
+// hangUp closes a link or channel if this node accepted it.
+func (n *Node) hangUp(o *tunnel.Origin) {
+	n.mu.Lock()
+	a := n.accepted[o]
+	n.mu.Unlock()
+	if a != nil {
+		a.close()
+	}
+}
+
+// admit decides on an origin by the peer that it proved, for the resource k. List
+// is what the resource's allow says now; it and where it stands are guarded by
+// Node.mu.
+func (n *Node) admit(k key, o *tunnel.Origin, list *config.AllowList, at *string) error {
+	peer := ""
+	if o != nil {
+		peer = o.Peer
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !list.Permits(peer) {
+		return fmt.Errorf("%s is not allowed by %s", peerName(peer), *at)
+	}
+	if a := n.accepted[o]; a != nil && !list.Anyone {
+		a.used[k] = true
+	}
+	return nil
+}
+
+// lapsedLocked returns how to close the channels that were admitted to the
+// resource k and would not be by list: what they carry of it has no permission
+// any more. What else they carry is lost as well; inlets have channels of their
+// own.
+func (n *Node) lapsedLocked(k key, list config.AllowList) []func() {
+	var ends []func()
+	for o, a := range n.accepted {
+		if a.used[k] && !list.Permits(o.Peer) {
+			ends = append(ends, a.close)
+		}
+	}
+	return ends
+}
+
+// closeStrangers closes the channels of those whom no allow names any more.
+func (n *Node) closeStrangers() {
+	n.mu.Lock()
+	var ends []func()
+	for o, a := range n.accepted {
+		if o.Peer != "" && !n.allowed.Permits(o.Peer) {
+			ends = append(ends, a.close)
+		}
+	}
+	n.mu.Unlock()
+	for _, end := range ends {
+		end()
+	}
+}
+
+// narrower reports whether next permits less than list.
+func narrower(list, next config.AllowList) bool {
+	if list.Anyone || next.Anyone {
+		return !next.Anyone
+	}
+	return slices.ContainsFunc(list.Identifiers, func(id string) bool { return !next.Permits(id) })
+}
