@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -49,7 +50,7 @@ func (n *Node) admit(k key, o *tunnel.Origin, list *config.AllowList, at *string
 	if !list.Permits(peer) {
 		return fmt.Errorf("%s is not allowed by %s", peerName(peer), *at)
 	}
-	if a := n.accepted[o]; a != nil && !list.Anyone {
+	if a := n.accepted[o]; a != nil {
 		a.used[k] = true
 	}
 	return nil
@@ -67,6 +68,31 @@ func (n *Node) lapsedLocked(k key, list config.AllowList) []func() {
 		}
 	}
 	return ends
+}
+
+// closeUsers closes the links and channels that were admitted to the resource k.
+// A stream that is reset tells its peer that it has ended, since the protocol
+// knows nothing else; one whose channel ends is reset at both ends.
+func (n *Node) closeUsers(k key) {
+	n.mu.Lock()
+	ends := n.lapsedLocked(k, config.AllowList{})
+	n.mu.Unlock()
+	for _, end := range ends {
+		end()
+	}
+}
+
+// shutdown calls f, which is to wait for connections until its context ends and
+// then reset them. It has done that when ctx has ended and then cut has returned.
+func shutdown(ctx context.Context, cut func(), f func(context.Context) error) {
+	ready, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		cut()
+		cancel()
+	})
+	defer stop()
+	_ = f(ready) // the context's error: what was left has been reset
 }
 
 // closeStrangers closes the channels of those whom no allow names any more.

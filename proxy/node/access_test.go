@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -137,10 +138,14 @@ const nothing = "nothing"
 
 func probeService(name string, payload []byte) probe {
 	return func(o origin, wait time.Duration) string {
-		if _, ok := o.peer.ask(o.path, route(name), payload, wait); ok {
-			return "answer"
+		answer, ok := o.peer.ask(o.path, route(name), payload, wait)
+		if !ok {
+			return nothing
 		}
-		return nothing
+		if want := strings.ToUpper(string(payload)); answer != want { // an echo is sent none that has letters
+			return fmt.Sprintf("the answer %q, not %q", answer, want)
+		}
+		return "answer"
 	}
 }
 

@@ -46,7 +46,11 @@ func (n *Node) startInlet(s inletSpec, c *config.TCPInlet) (*resource, error) {
 
 	// The way outlives the accepting, for what is under way.
 	keeping, stop := context.WithCancel(n.life)
-	r := n.newResource(s, func(context.Context) { ways.keep(keeping) })
+	left := make(chan struct{})
+	r := n.newResource(s, func(context.Context) {
+		defer close(left)
+		ways.keep(keeping)
+	})
 	r.wg.Go(func() {
 		if err := in.Serve(n.life, lis); err != nil {
 			n.event("inlet", c.Name, false, "no longer accepts connections: %v", err)
@@ -54,7 +58,10 @@ func (n *Node) startInlet(s inletSpec, c *config.TCPInlet) (*resource, error) {
 	})
 	r.halt = func() { _ = lis.Close() } // the connections go on
 	r.drain = func(ctx context.Context) {
-		_ = in.Shutdown(ctx) // the context's error: what was left has been reset
+		shutdown(ctx, func() {
+			stop()
+			<-left
+		}, in.Shutdown)
 		stop()
 	}
 	return r, nil

@@ -72,6 +72,6 @@ func (n *Node) startOutlet(s outletSpec, c *config.TCPOutlet) (*resource, error)
 		}
 		return ok
 	}
-	r.drain = func(ctx context.Context) { _ = out.Shutdown(ctx) } // the context's error: what was left has been reset
+	r.drain = func(ctx context.Context) { shutdown(ctx, func() { n.closeUsers(k) }, out.Shutdown) }
 	return r, nil
 }
