@@ -80,6 +80,14 @@ func acceptOver(t testing.TB, conn transports.Conn) (*tunnel.Link, *portal.Strea
 type laterSource struct {
 	transporttest.Source
 	sent atomic.Int64
+	done chan struct{} // if set, the connection ends when it is closed, since an end drops what is queued
+}
+
+func (s *laterSource) Receive(borrow func(n int) []byte) ([]byte, error) {
+	if s.Count == 0 && s.done != nil {
+		<-s.done
+	}
+	return s.Source.Receive(borrow)
 }
 
 func (s *laterSource) Write(b net.Buffers) error {
@@ -107,6 +115,7 @@ func receiveAll(t testing.TB, count, size int) func() {
 	src.Frame = append(wire.AppendMessageHead(nil, onward, local("IN"), len(body)), body...)
 	src.Frame = wire.AppendMessageTail(src.Frame)
 	sink := &countingSink{want: int64(count) * int64(size), done: make(chan struct{})}
+	src.done = sink.done
 	go func() { _, _ = s.WriteTo(sink) }()
 	return func() {
 		src.Count = count
