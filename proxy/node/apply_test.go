@@ -99,9 +99,9 @@ func (c client) tryEcho(wait time.Duration) error {
 
 // wantReset waits until the connection is reset: not ended, which would look as
 // if everything had come.
-func (c client) wantReset(what string, within time.Duration) {
+func (c client) wantReset(what string) {
 	c.t.Helper()
-	_ = c.SetDeadline(time.Now().Add(within))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		c.t.Errorf("%s: %v, want a reset", what, err)
 	}
@@ -190,7 +190,7 @@ func TestApplyChangedInlet(t *testing.T) {
 	c = connect(t, next)
 	c.echo("before")
 	mustApply(t, nodes["app"], "app", fmt.Sprintf(inletAndOutlet, port, old, target), time.Second/2)
-	c.wantReset("what did not end in time", patience)
+	c.wantReset("what did not end in time")
 	connect(t, old).echo("back at the first address")
 }
 
@@ -237,7 +237,7 @@ func TestApplyChangedOutlet(t *testing.T) {
 	// A change that needs another outlet.
 	text = strings.Replace(text, "allow = node.app", "max_connections = 1\nallow = node.app", 1)
 	mustApply(t, nodes["db"], "db", text, time.Second/2)
-	c.wantReset("what did not end in time", patience)
+	c.wantReset("what did not end in time")
 	c = connect(t, from)
 	c.echo("the new outlet")
 	if err := connect(t, from).tryEcho(patience); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -248,7 +248,7 @@ func TestApplyChangedOutlet(t *testing.T) {
 	without := text[:strings.Index(text, `  tcp_outlet`)] + text[strings.Index(text, "}\nnode \"app\""):]
 	without = strings.Replace(without, `ephemeral = true`, "ephemeral = true\nrelay_service { allow = node.app.identifier }", 1)
 	mustApply(t, nodes["db"], "db", without, time.Second/2)
-	c.wantReset("of an outlet that is no more", patience)
+	c.wantReset("of an outlet that is no more")
 	if err := connect(t, from).tryEcho(quiet); err == nil {
 		t.Error("an outlet that was removed is still there")
 	}
@@ -476,7 +476,7 @@ func TestApplyLapsedInlet(t *testing.T) {
 	if took := time.Since(began); took > patience {
 		t.Errorf("apply took %v", took)
 	}
-	c.wantReset("a connection to who may be there no more", patience)
+	c.wantReset("a connection to who may be there no more")
 	r.wait("that the far end is somebody else", func(e node.Event) bool {
 		return e.Kind == "inlet" && !e.Up && strings.Contains(e.Text, "somebody else")
 	})

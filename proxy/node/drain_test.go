@@ -171,7 +171,7 @@ func TestDrainOver(t *testing.T) {
 			c.echo("before")
 			began := time.Now()
 			d.cancel()
-			c.wantReset("the application", patience)
+			c.wantReset("the application")
 			if took := time.Since(began); which != "relay" && took < drain {
 				t.Errorf("it was reset after %v already", took)
 			}

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"reflect"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,4 +25,20 @@ func Start(ctx context.Context, f *config.File, opt Options) (nodes []*Node, sto
 		defer cancel()
 		r.end(last, nodes, end)
 	}, err
+}
+
+// Registrations returns how many addresses have a handler in the node.
+func (n *Node) Registrations() int {
+	r := reflect.ValueOf(n.router).Elem()
+	mu := (*sync.RWMutex)(r.FieldByName("mu").Addr().UnsafePointer())
+	mu.RLock()
+	defer mu.RUnlock()
+	return r.FieldByName("entries").Len()
+}
+
+// Accepted returns how many accepted links and channels the node remembers.
+func (n *Node) Accepted() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.accepted)
 }
