@@ -422,6 +422,7 @@ func TestApplyLapsed(t *testing.T) {
 				sb = open(pb, cb, "o")
 			}
 
+			unused := pa.channel(pa.link(addr))
 			began := time.Now()
 			mustApply(t, nodes["n"], "n", text(tt.nextO, tt.nextP), 2*time.Minute)
 			if took := time.Since(began); took > patience {
@@ -439,6 +440,11 @@ func TestApplyLapsed(t *testing.T) {
 				t.Error("b's stream does not go on")
 			} else if sb != nil && !tt.bGoesOn {
 				wantStreamReset(t, "b's stream", sb)
+			}
+			if tt.aStranger {
+				receive(t, "the end of an unused channel of a", unused.Origin().Done())
+			} else if err := unused.Origin().Err(); err != nil {
+				t.Errorf("an unused channel of a has ended: %v", err)
 			}
 
 			// A new stream of a.
