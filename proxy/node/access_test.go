@@ -464,12 +464,12 @@ func TestNameIsItsOwners(t *testing.T) {
 	registered(t, a, a.channel(a.link(s.addr)), "x")
 	lb := b.link(s.addr)
 	cb := b.channel(b.link(s.addr))
-	reaches := func(who *peer) bool {
+	reaches := func(who *peer) bool { // true is what is wanted
 		t.Helper()
 		ear := who.hear()
 		defer ear.reg.Close()
 		mustSay(t, b, lb, route(relay.Prefix+"x", nameOf(ear)), route("nobody"), "where does it go?")
-		_, ok := ear.next(quiet)
+		_, ok := ear.next(patience)
 		return ok
 	}
 	register := func(p *peer, path tunnel.Path) error {

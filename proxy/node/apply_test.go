@@ -448,7 +448,11 @@ func TestApplyLapsed(t *testing.T) {
 			}
 
 			// A new stream of a.
-			c, err := pa.tryChannel(pa.link(addr), 2*quiet)
+			wait := patience
+			if tt.aStranger {
+				wait = quiet
+			}
+			c, err := pa.tryChannel(pa.link(addr), wait)
 			if (err != nil) != tt.aStranger {
 				t.Errorf("a new channel of a: %v, want it to be refused: %t", err, tt.aStranger)
 			}

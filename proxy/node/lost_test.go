@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -117,11 +119,10 @@ func settles(nodes map[string]*node.Node) holding {
 	return last
 }
 
-// TestRelaysLost loses the links by which ten names are registered through a
-// channel and ten without, and the way of an inlet through the first of them,
-// five times. Nothing of what was lost may be left, and the inlet works.
+// TestRelaysLost loses the links by which 25 names are registered, every second
+// through a channel, and the way of an inlet through the first of them, four times. Nothing of what was lost may be left, and the inlet works.
 func TestRelaysLost(t *testing.T) {
-	const names, rounds = 20, 5
+	const names, rounds = 25, 4
 	port, from := freePort(t), "127.0.0.1:"+freePort(t)
 	c := newCutter(t, "127.0.0.1:"+port)
 	lossy := "/ip4/127.0.0.1/tcp/" + portOf(t, c.l.Addr().String())
@@ -187,6 +188,50 @@ node "app" {
 		}
 		if time.Now().After(end) {
 			t.Fatalf("%+v are left, before there were %+v", now, before)
+		}
+	}
+}
+
+// TestWayGivenUp has the network swallow what an inlet and its outlet say to each
+// other, and leave the connection open. A new connection of an application finds
+// another way beside it; the one that was open is reset when the pings give its
+// way up, and what comes after never notices.
+func TestWayGivenUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes twenty seconds until pings give a way up")
+	}
+	t.Parallel()
+	port := freePort(t)
+	m := newMiddle(t, "127.0.0.1:"+port)
+	r := start(t, throughMiddles(t, port, echoServer(t), m), nil)
+	in := r.inletUp("in0")
+	old := connect(t, in)
+	old.echo("before")
+	began := time.Now()
+	m.only(t).swallow()
+	next := connect(t, in)
+	if err := next.tryEcho(15 * time.Second); err != nil { // 3 to 4 s on a quick machine
+		t.Fatalf("a new connection: %v", err)
+	}
+	t.Logf("another way after %v", time.Since(began).Round(time.Second/10))
+	_ = old.SetReadDeadline(time.Now().Add(time.Minute))
+	if _, err := old.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the connection over the first way: %v, want a reset", err)
+	}
+	took := time.Since(began)
+	t.Logf("the first way was given up after %v", took.Round(time.Second/10))
+	if took < 5*time.Second {
+		t.Errorf("the first way was given up after %v, before its pings could tell", took)
+	}
+	next.echo("over the second way, afterwards")
+	connect(t, in).echo("another")
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) { // until the middle has seen it
+		now, count := m.all()
+		if len(now) == 1 && count == 2 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d connections are left of %d, want 1 of 2", len(now), count)
 		}
 	}
 }

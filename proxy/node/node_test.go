@@ -305,6 +305,7 @@ node "other" {
 `
 
 func TestAllow(t *testing.T) {
+	t.Parallel() // it waits for long, as TestWayGivenUp does
 	const app, db, other = "node.app.identifier", "node.db.identifier", "node.other.identifier"
 	for _, tt := range []struct {
 		name                    string

@@ -22,7 +22,7 @@ const (
 	// patience is how long something is waited for that must come.
 	patience = 20 * time.Second
 	// quiet is how long something is waited for that must not come.
-	quiet = time.Second
+	quiet = 400 * time.Millisecond
 )
 
 // An owner is an identity, which several peers may have.
