@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -27,6 +26,10 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if asksVersion(args) {
 		args = []string{"version"}
 	}
+	args, err := c.fill(args)
+	if err != nil {
+		return c.exit(err)
+	}
 	root.SetArgs(args)
 	return c.exit(root.Execute())
 }
@@ -37,6 +40,10 @@ func newRoot(c *console) *cobra.Command {
 		newRun(c),
 		newConfig(c),
 		newIdentity(c),
+		newCompletion(c),
+		newEnvironment(c),
+		newManpages(c),
+		newMarkdown(c),
 		newVersion(c),
 	)
 	root.Long = `ockam makes a TCP service in one network appear as a local port in another,
@@ -53,34 +60,76 @@ encrypt end to end; what carries the bytes between them sees sealed traffic.`
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
-	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
+	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true}) // group knows the word
+	root.SetHelpFunc(c.help)
 
 	flags := root.PersistentFlags()
+	flags.BoolP("help", "h", false, "print help; -h prints less")
+	flags.BoolP("version", "V", false, "print the version")
 	flags.BoolVarP(&c.quiet, "quiet", "q", c.quiet, "print errors only, besides results")
-	flags.CountVarP(&c.verbosity, "verbose", "v", "log more: -v info, -vvv debug")
+	flags.CountVarP(&c.verbosity, "verbose", "v", "log more, results too: -v info, -vvv debug")
 	flags.BoolVar(&c.noColor, "no-color", c.noColor, "print without colors")
 	flags.BoolVar(&c.noInput, "no-input", c.noInput, "ask no questions")
 	flags.Var(&c.output, "output", "form of the result: plain or json")
+	flags.StringVar(&c.jq, "jq", "", "what to make of the JSON, as a jq query; implies --output json")
 	flags.BoolVar(&c.compact, "compact-output", false, "print JSON on one line; implies --output json")
-	flags.BoolP("version", "V", false, "print the version")
+	flags.BoolVar(&c.pretty, "pretty", false, "has no effect")
+	flags.BoolVar(&c.parseOnly, "test-argument-parser", false, "check the arguments and do nothing")
+	flags.Lookup("pretty").Hidden, flags.Lookup("test-argument-parser").Hidden = true, true
+	suggestWords(root)
 	onceOnly(root)
+	c.prepare(root)
 	return root
+}
+
+// prepare makes the commands below cmd follow the options of every command
+// before they run.
+func (c *console) prepare(cmd *cobra.Command) {
+	for _, child := range cmd.Commands() {
+		c.prepare(child)
+	}
+	if cmd.HasSubCommands() || cmd.RunE == nil {
+		return
+	}
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if c.parseOnly {
+			return nil
+		}
+		if err := errors.Join(c.startLines(), c.compileQuery()); err != nil {
+			return err
+		}
+		if c.pretty {
+			c.say(markWarning, "--pretty is deprecated: it has no effect")
+			c.say(markInfo, "JSON has line breaks unless --compact-output is given")
+		}
+		return run(cmd, args)
+	}
 }
 
 // asksVersion reports whether --version or -V stands anywhere before "--",
 // which wins over everything else.
 func asksVersion(args []string) bool {
-	if i := slices.Index(args, "--"); i >= 0 {
-		args = args[:i]
+	if len(args) > 0 && strings.HasPrefix(args[0], "__") { // the shell asks what fits
+		return false
 	}
+	args = beforeDashes(args)
 	return slices.Contains(args, "--version") || slices.Contains(args, "-V")
+}
+
+// beforeDashes returns the arguments before "--", which ends the options.
+func beforeDashes(args []string) []string {
+	if i := slices.Index(args, "--"); i >= 0 {
+		return args[:i]
+	}
+	return args
 }
 
 // elsewhere are commands of the reference implementation that this version
 // does not have.
 var elsewhere = []string{
-	"admin", "authority", "completion", "credential", "enroll", "environment", "flow-control", "influxdb-inlet",
-	"influxdb-outlet", "kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer", "lease", "manpages", "markdown",
+	"admin", "authority", "credential", "enroll", "flow-control", "influxdb-inlet",
+	"influxdb-outlet", "kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer", "lease",
 	"message", "node", "policy", "project", "project-admin", "project-member", "relay", "rendezvous", "reset",
 	"secure-channel", "secure-channel-listener", "service", "share", "sidecar", "space", "space-admin", "status",
 	"subscription", "tcp-connection", "tcp-inlet", "tcp-listener", "tcp-outlet", "vault", "worker",
@@ -92,8 +141,13 @@ func group(name, short string, children ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(children...)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			cmd.SetOut(cmd.ErrOrStderr())
-			return errors.Join(cmd.Help(), &usageError{cmd: cmd})
+			return helpInstead(cmd)
+		}
+		if args[0] == "help" {
+			if of, rest, err := cmd.Find(args[1:]); err == nil && len(rest) == 0 {
+				return of.Help()
+			}
+			args = args[1:]
 		}
 		err := &usageError{cmd: cmd, text: fmt.Sprintf("there is no command %q", strings.TrimSpace(cmd.CommandPath()+" "+args[0]))}
 		switch near := cmd.SuggestionsFor(args[0]); {
@@ -119,6 +173,3 @@ func arguments(low, high int) cobra.PositionalArgs {
 		return nil
 	}
 }
-
-// getenv is the value of a variable, trimmed.
-func getenv(name string) string { return strings.TrimSpace(os.Getenv(name)) }

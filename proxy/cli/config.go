@@ -66,11 +66,3 @@ func (c *console) loadConfig(paths []string) (*config.File, error) {
 	}
 	return f, err
 }
-
-// count returns "1 node" or "2 nodes".
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"ockam/proxy/state"
 )
 
 // The statuses that the process exits with (Ockam protocol, command line,
@@ -25,6 +27,72 @@ type usageError struct {
 }
 
 func (e *usageError) Error() string { return e.text }
+
+// A failure is an error with more to say than its text.
+type failure struct {
+	code string // one of those below; empty is codeOther
+	err  error
+	help string // what to do next; may be empty
+}
+
+func (e *failure) Error() string { return e.err.Error() }
+func (e *failure) Unwrap() error { return e.err }
+
+// The codes that follow the text of an error, for scripts that read it.
+const (
+	codeOther     = "OCK500"
+	codeNotFound  = "OCK404"
+	codeExists    = "OCK409"
+	codeForbidden = "OCK401"
+)
+
+// codeOf returns the code of an error.
+func codeOf(err error) string {
+	if f, ok := errors.AsType[*failure](err); ok && f.code != "" {
+		return f.code
+	}
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		return codeNotFound
+	case errors.Is(err, state.ErrExists):
+		return codeExists
+	}
+	return codeOther
+}
+
+// exit prints why a command failed and returns the status to exit with.
+func (c *console) exit(err error) int {
+	if err == nil || errors.Is(err, errNotConfirmed) {
+		return exitOK
+	}
+	if usage, ok := errors.AsType[*usageError](err); ok {
+		if usage.text != "" {
+			c.errorLine(c.errorHeading() + usage.text)
+			c.errorLine("Try: " + usage.cmd.CommandPath() + " --help")
+		}
+		return exitUsage
+	}
+	if s, ok := errors.AsType[*signalError](err); ok {
+		return s.status
+	}
+	first, causes, _ := strings.Cut(strings.TrimRight(err.Error(), "\n"), "\n")
+	c.errorLine(c.errorHeading() + first)
+	for line := range strings.Lines(causes) {
+		c.errorLine(markInfo + strings.TrimSpace(line))
+	}
+	if f, ok := errors.AsType[*failure](err); ok && f.help != "" {
+		c.errorLine(markText + f.help)
+	}
+	c.errorLine("Error code: " + codeOf(err))
+	return exitFailure
+}
+
+func (c *console) errorHeading() string {
+	if c.color() {
+		return "\x1b[1;31mError:\x1b[0m "
+	}
+	return "Error: "
+}
 
 // A signalError ends the process at once: the user has asked twice.
 type signalError struct{ status int }

@@ -90,16 +90,40 @@ func (v *once) Set(s string) error {
 }
 
 // onceOnly wraps the options of cmd and all below it, but for those that
-// count.
+// count or collect. Two names of one option are one option.
 func onceOnly(cmd *cobra.Command) {
+	wrapped := map[pflag.Value]*once{}
 	wrap := func(f *pflag.Flag) {
-		if f.Value.Type() != "count" {
-			f.Value = &once{Value: f.Value}
+		if _, collects := f.Value.(pflag.SliceValue); collects || f.Value.Type() == "count" {
+			return
 		}
+		if _, done := f.Value.(*once); done {
+			return
+		}
+		if wrapped[f.Value] == nil {
+			wrapped[f.Value] = &once{Value: f.Value}
+		}
+		f.Value = wrapped[f.Value]
 	}
 	cmd.LocalNonPersistentFlags().VisitAll(wrap)
 	cmd.PersistentFlags().VisitAll(wrap)
 	for _, child := range cmd.Commands() {
 		onceOnly(child)
+	}
+}
+
+// suggestWords lets shells complete the options that take one of a few words.
+func suggestWords(cmd *cobra.Command) {
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { suggest(cmd, f) })
+	cmd.PersistentFlags().VisitAll(func(f *pflag.Flag) { suggest(cmd, f) })
+	for _, child := range cmd.Commands() {
+		suggestWords(child)
+	}
+}
+
+func suggest(cmd *cobra.Command, f *pflag.Flag) {
+	if words, ok := f.Value.(*choice); ok {
+		// It fails for options that are not there or have been registered.
+		_ = cmd.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(words.of, cobra.ShellCompDirectiveNoFileComp))
 	}
 }

@@ -59,7 +59,9 @@ nothing changes. Without NAME the identity gets a random one.`,
 						c.say(markOK, "Marked %s as your default", name)
 					}
 				}
-				return c.print(identifierResult(id.Identifier))
+				r := identifierResult(id.Identifier)
+				r.plain = markOK + "Identity " + id.Identifier.String() + "\n" + markText + "named " + name
+				return c.print(r)
 			})
 		},
 	}
@@ -99,8 +101,7 @@ type listed struct {
 }
 
 func identityList(all []state.Named) result {
-	var b strings.Builder
-	items := []listed{}
+	items, lines := []listed{}, [][]string{}
 	for _, e := range all {
 		id := e.Identifier.String()
 		items = append(items, listed{id, e.Default, e.Name, vaultName})
@@ -108,12 +109,9 @@ func identityList(all []state.Named) result {
 		if e.Default {
 			name += " (default)"
 		}
-		fmt.Fprintf(&b, "%s%s\n%s%s\n\n", markItem, name, markItem, id)
+		lines = append(lines, []string{name, id})
 	}
-	if len(all) == 0 {
-		b.WriteString(markInfo + "There are no identities. Make one: ockam identity create NAME")
-	}
-	return result{plain: b.String(), json: items}
+	return result{plain: list("identity", lines), json: items}
 }
 
 func newIdentityShow(c *console) *cobra.Command {
@@ -134,10 +132,13 @@ that others can import. No secret is printed.`,
 	}
 	cmd.Flags().BoolVarP(&full, "full", "f", false, "print the change history")
 	cmd.Flags().Var(&encoding, "encoding", "form of the change history: plain or hex; needs --full")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		if encoding.set && !full {
 			return &usageError{cmd: cmd, text: "--encoding needs --full"}
 		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
 			h, err := s.history(ctx, args)
 			if err != nil {

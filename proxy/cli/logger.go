@@ -11,35 +11,53 @@ import (
 // logLevels are the words of --log-level, from the most to the least.
 var logLevels = []string{"trace", "debug", "info", "warn", "error"}
 
-// logger returns a logger on standard error.
+// logger returns the logger of nodes, on standard error.
 func (c *console) logger(level, format string) (*zap.Logger, error) {
-	var l zapcore.Level
+	l, err := zapLevel(level)
+	if err != nil {
+		return nil, err
+	}
+	asJSON := format == "json" || format == "auto" && !c.errTTY
+	core := zapcore.NewCore(logEncoder(asJSON, c.color()), zapcore.AddSync(c.stderr), l)
+	return zap.New(zapcore.NewSamplerWithOptions(core, time.Second, sameAtOnce, sameLater)), nil
+}
+
+// startLines makes results and messages log lines on standard output, as -v
+// asks (Ockam protocol, command line, what goes where).
+func (c *console) startLines() error {
+	level, err := zapLevel(c.logLevel(choice{value: "debug"}))
+	if err != nil || c.verbosity == 0 {
+		return err
+	}
+	asJSON := getenv("OCKAM_LOG_FORMAT") == "json"
+	c.lines = zap.New(zapcore.NewCore(logEncoder(asJSON, c.outTTY && !c.noColor), zapcore.AddSync(c.stdout), level))
+	return nil
+}
+
+func zapLevel(level string) (l zapcore.Level, err error) {
 	switch level {
 	case "trace": // zap has nothing below
-		l = zapcore.DebugLevel
+		return zapcore.DebugLevel, nil
 	case "debug", "info", "warn", "error":
-		if err := l.Set(level); err != nil {
-			return nil, err
-		}
-	default:
-		return nil, fmt.Errorf("OCKAM_LOG_LEVEL is %q; possible values are trace, debug, info, warn and error", level)
+		err = l.Set(level)
+		return l, err
 	}
+	return l, fmt.Errorf("OCKAM_LOG_LEVEL is %q; possible values are trace, debug, info, warn and error", level)
+}
+
+func logEncoder(asJSON, color bool) zapcore.Encoder {
 	e := zap.NewProductionEncoderConfig()
 	e.TimeKey, e.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
-	var encoder zapcore.Encoder
-	if format == "json" || format == "auto" && !c.errTTY {
-		encoder = zapcore.NewJSONEncoder(e)
-	} else {
-		e.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
-		e.EncodeLevel = zapcore.CapitalLevelEncoder
-		if c.color() {
-			e.EncodeLevel = zapcore.CapitalColorLevelEncoder
-		}
-		e.ConsoleSeparator = "  "
-		encoder = zapcore.NewConsoleEncoder(e)
+	if asJSON {
+		return zapcore.NewJSONEncoder(e)
 	}
-	core := zapcore.NewCore(encoder, zapcore.AddSync(c.stderr), l)
-	return zap.New(zapcore.NewSamplerWithOptions(core, time.Second, sameAtOnce, sameLater)), nil
+	e.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+	e.EncodeLevel = zapcore.CapitalLevelEncoder
+	if color {
+		e.EncodeLevel = zapcore.CapitalColorLevelEncoder
+	}
+	e.ConsoleSeparator = "  "
+	return zapcore.NewConsoleEncoder(e)
 }
 
 // Of lines with the same message, sameAtOnce a second are written, then every
@@ -53,6 +71,9 @@ const (
 // environment.
 func (c *console) logLevel(option choice) string {
 	fromEnv := getenv("OCKAM_LOG_LEVEL")
+	if fromEnv == "" {
+		fromEnv = getenv("OCKAM_LOG") // its former name
+	}
 	switch {
 	case option.set:
 		return option.value

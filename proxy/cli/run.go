@@ -47,6 +47,7 @@ standard error.`,
 	cmd.Flags().Var(&level, "log-level", "least to log: "+strings.Join(logLevels, ", "))
 	cmd.Flags().Var(&format, "log-format", "form of logs: auto (console on a terminal, else json), console, json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		c.lines = nil // the log of nodes is on standard error
 		log, err := c.logger(c.logLevel(level), format.value)
 		if err != nil {
 			return err

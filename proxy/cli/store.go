@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"sync"
 
 	"ockam/proxy/state"
@@ -58,13 +56,13 @@ func (s *store) history(ctx context.Context, args []string) (*identity.History, 
 	case err != nil:
 		return nil, err
 	case len(all) == 0 && len(args) == 0:
-		return nil, errors.New("there is no identity yet. Make one: ockam identity create NAME")
+		return nil, absent("there is no identity yet. Make one: ockam identity create NAME")
 	case len(all) == 0:
-		return nil, fmt.Errorf("the identity %q was not found; there are none. Make one: ockam identity create NAME", name)
+		return nil, notFound("identity", name, "there are none. Make one: ockam identity create NAME")
 	case len(args) == 0:
-		return nil, errors.New("there is no default identity; say which one: ockam identity show NAME")
+		return nil, absent("there is no default identity; say which one: ockam identity show NAME")
 	}
-	return nil, fmt.Errorf("the identity %q was not found; there is %s", name, listing(all))
+	return nil, notFound("identity", name, "there is "+listing(all))
 }
 
 // freeName returns a random name that no identity has.
@@ -80,16 +78,13 @@ func (s *store) freeName(ctx context.Context) (string, error) {
 	return "", errors.New("no free name was found; say one: ockam identity create NAME")
 }
 
-// listing joins names for a message, at most five.
+// listing joins the names of identities for a message.
 func listing(all []state.Named) string {
 	var names []string
 	for _, n := range all {
-		if len(names) == 5 {
-			return fmt.Sprintf("%s and %d more", strings.Join(names, ", "), len(all)-5)
-		}
 		names = append(names, n.Name)
 	}
-	return strings.Join(names, ", ")
+	return enumerate(names)
 }
 
 // A lazyStore opens the store of the user's home when it is first needed: an
