@@ -11,9 +11,6 @@ import (
 	"syscall"
 )
 
-// locksFolder lies in the home. A file in it is locked as long as a node runs.
-const locksFolder = "locks"
-
 // LockNode makes sure that no other process runs the node of that name on this
 // home, until unlock is called or the process ends, in whatever way. The error
 // is ErrRunning if one does.
@@ -47,4 +44,33 @@ func running(name string, f *os.File) error {
 		return fmt.Errorf("%w: %s", ErrRunning, name)
 	}
 	return fmt.Errorf("%w: %s, by process %d; stop that, or give this one another OCKAM_HOME", ErrRunning, name, pid)
+}
+
+// lockFile locks a file that is replaced when it is changed, against others
+// who call lockFile. It waits for them.
+func lockFile(path string) (unlock func(), err error) {
+	for {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		for {
+			if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); !errors.Is(err, syscall.EINTR) {
+				break
+			}
+		}
+		if err != nil {
+			_ = f.Close()
+			return nil, fmt.Errorf("state: lock %s: %w", path, err)
+		}
+		locked, err := f.Stat()
+		if err != nil {
+			_ = f.Close()
+			return nil, err
+		}
+		if now, err := os.Stat(path); err == nil && os.SameFile(locked, now) {
+			return func() { _ = f.Close() }, nil
+		}
+		_ = f.Close() // replaced, or removed, while we waited
+	}
 }

@@ -45,4 +45,71 @@ CREATE TABLE attributes ( -- said by verified credentials
 	PRIMARY KEY (node, subject)
 ) STRICT;
 `,
+	// 2: vaults, background nodes and what they restore, credentials
+	`
+CREATE TABLE vault (
+	sequence   INTEGER PRIMARY KEY AUTOINCREMENT,
+	name       TEXT NOT NULL UNIQUE,
+	path       TEXT UNIQUE, -- of its file, from the home if not absolute; NULL: table secret
+	is_default INTEGER NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX one_default_vault ON vault (is_default) WHERE is_default = 1;
+CREATE UNIQUE INDEX one_vault_in_the_database ON vault (path IS NULL) WHERE path IS NULL;
+
+INSERT INTO vault (name, is_default)
+	SELECT 'default', 1 WHERE EXISTS (SELECT 1 FROM identity) OR EXISTS (SELECT 1 FROM secret);
+ALTER TABLE identity ADD COLUMN vault INTEGER REFERENCES vault (sequence);
+UPDATE identity SET vault = (SELECT sequence FROM vault);
+CREATE INDEX identity_identifier ON identity (identifier);
+
+CREATE TABLE node (
+	sequence         INTEGER PRIMARY KEY AUTOINCREMENT,
+	name             TEXT NOT NULL UNIQUE,
+	identity         INTEGER REFERENCES identity (sequence), -- NULL: one of its own, not stored
+	is_default       INTEGER NOT NULL,
+	is_authority     INTEGER NOT NULL,
+	in_memory        INTEGER NOT NULL, -- of a command, which ends with it
+	listener_address TEXT NOT NULL,
+	http_address     TEXT NOT NULL,
+	verbosity        INTEGER NOT NULL,
+	options          TEXT NOT NULL, -- JSON, of the program
+	pid              INTEGER NOT NULL, -- 0: stopped
+	process_start    TEXT NOT NULL, -- tells the process from a later one of the same number
+	created          INTEGER NOT NULL, -- seconds since 1970
+	started          INTEGER NOT NULL -- 0: never
+) STRICT;
+
+CREATE UNIQUE INDEX one_default_node ON node (is_default) WHERE is_default = 1;
+CREATE INDEX node_identity ON node (identity);
+
+CREATE TABLE node_resource ( -- what a node has when it starts again
+	sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+	node     INTEGER NOT NULL REFERENCES node (sequence) ON DELETE CASCADE,
+	kind     TEXT NOT NULL,
+	name     TEXT NOT NULL,
+	version  INTEGER NOT NULL, -- of the settings
+	settings TEXT NOT NULL, -- JSON
+	UNIQUE (node, kind, name)
+) STRICT;
+
+CREATE TABLE policy (
+	node       INTEGER NOT NULL REFERENCES node (sequence) ON DELETE CASCADE,
+	of_type    INTEGER NOT NULL, -- whether resource is a type
+	resource   TEXT NOT NULL,
+	action     TEXT NOT NULL,
+	expression TEXT NOT NULL,
+	PRIMARY KEY (node, of_type, resource, action)
+) STRICT;
+
+CREATE TABLE credential (
+	node       TEXT NOT NULL, -- '': no node in particular
+	issuer     TEXT NOT NULL,
+	scope      TEXT NOT NULL,
+	subject    TEXT NOT NULL,
+	credential BLOB NOT NULL, -- as encoded for the wire
+	expires    INTEGER NOT NULL, -- seconds since 1970
+	PRIMARY KEY (node, issuer, scope, subject)
+) STRICT;
+`,
 }

@@ -4,10 +4,11 @@
 // it; what a call has reported as done survives a crash at any later moment.
 // [Store] implements the storage interfaces that stand beside their users:
 // vault.Secrets, identity.Histories, identity.PurposeKeys and
-// identity.AttributeStore.
+// identity.AttributeStore. Beside them it keeps the named vaults, the nodes
+// that run in the background with what they restore, and credentials.
 //
-// Secret keys lie in the database as they are; the file belongs to its owner
-// alone. They never appear in an error. It is not the job of this package to
+// Secret keys lie as they are in the database, or in the files of further
+// vaults; these belong to their owner alone. They never appear in an error. It is not the job of this package to
 // work with keys (tunnel/vault) or to judge what it stores (tunnel/identity).
 package state
 
@@ -29,10 +30,12 @@ const fileName = "database.sqlite3"
 
 // The errors that callers test for with errors.Is.
 var (
-	// ErrNotFound means that there is no identity of that name.
+	// ErrNotFound means that there is nothing of that name.
 	ErrNotFound = errors.New("state: not found")
-	// ErrExists means that an identity of that name exists already.
+	// ErrExists means that something of that name, or a file, exists already.
 	ErrExists = errors.New("state: exists already")
+	// ErrInUse means that something else needs what was to be deleted.
+	ErrInUse = errors.New("state: in use")
 	// ErrForeign means that the database was not made by this program. It has
 	// not been touched.
 	ErrForeign = errors.New("not a database of this program, left untouched")
@@ -80,11 +83,28 @@ func open(ctx context.Context, dir string, migrations []string) (*Store, error) 
 		return nil, err
 	}
 	path := filepath.Join(dir, fileName)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		if err := create(ctx, path, migrations); err != nil {
-			return nil, explain(path, err)
+	for range 5 {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			if err := create(ctx, path, migrations); err != nil {
+				return nil, explain(path, err)
+			}
+		}
+		before, _ := os.Stat(path)
+		s, err := openFile(ctx, path, migrations)
+		after, _ := os.Stat(path)
+		if before != nil && after != nil && os.SameFile(before, after) {
+			return s, err
+		}
+		// Another process has reset the home meanwhile.
+		if err == nil {
+			_ = s.Close()
 		}
 	}
+	return nil, fmt.Errorf("state: %s: other processes reset it over and over: try again", path)
+}
+
+// openFile opens a database that is there.
+func openFile(ctx context.Context, path string, migrations []string) (*Store, error) {
 	if err := checkOwner(ctx, path); err != nil {
 		return nil, err
 	}
@@ -146,5 +166,6 @@ func (s *Store) update(ctx context.Context, f func(tx *sql.Tx) error) error {
 // querier is a database or a transaction in it.
 type querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
