@@ -1,0 +1,239 @@
+package control
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"unicode/utf8"
+
+	"ockam/tunnel/wire"
+)
+
+// What the reference implementation tolerates (maps and arrays of indefinite
+// length, keys in any order and twice, integers not in shortest form) and what
+// it refuses (strings of indefinite length, byte strings where an array of
+// bytes is due, enums of indefinite length) is no set of options of a general
+// decoder, so bodies are read here, item by item. Items to be skipped go to
+// package wire, which bounds their nesting.
+
+// Major types of CBOR (RFC 8949 section 3.1).
+const (
+	majorUint   = 0
+	majorNegint = 1
+	majorBytes  = 2
+	majorText   = 3
+	majorArray  = 4
+	majorMap    = 5
+)
+
+const (
+	cborFalse   = 0xf4
+	cborTrue    = 0xf5
+	cborNull    = 0xf6
+	cborFloat64 = 0xfb
+	cborBreak   = 0xff
+)
+
+// maxDepth bounds what refers to itself: causes of errors.
+const maxDepth = 8
+
+// appendHead appends the head of an item in shortest form.
+func appendHead(b []byte, major byte, n uint64) []byte {
+	at := len(b)
+	b = wire.AppendUint(b, n)
+	b[at] |= major << 5
+	return b
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(appendHead(b, majorText, uint64(len(s))), s...)
+}
+
+func appendBytes(b, p []byte) []byte {
+	return append(appendHead(b, majorBytes, uint64(len(p))), p...)
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, cborTrue)
+	}
+	return append(b, cborFalse)
+}
+
+// A decoder holds what is left of an encoding.
+type decoder struct {
+	b     []byte
+	depth int // of what refers to itself
+}
+
+// peek returns the first byte of the next item, 0 at the end, which no caller
+// takes for null or a break.
+func (d *decoder) peek() byte {
+	if len(d.b) == 0 {
+		return 0
+	}
+	return d.b[0]
+}
+
+// null takes a null, if it is next.
+func (d *decoder) null() bool {
+	if d.peek() != cborNull {
+		return false
+	}
+	d.b = d.b[1:]
+	return true
+}
+
+// head reads the head of an item of the major type wanted. Arrays and maps may
+// have an indefinite length.
+func (d *decoder) head(want byte) (n uint64, indefinite bool, err error) {
+	if len(d.b) == 0 {
+		return 0, false, ErrTruncated
+	}
+	major, info := d.b[0]>>5, d.b[0]&0x1f
+	if major != want {
+		return 0, false, fmt.Errorf("%w: item of major type %d where %d is due", ErrMalformed, major, want)
+	}
+	width := 0
+	switch {
+	case info < 24:
+		n = uint64(info)
+	case info < 28:
+		width = 1 << (info - 24)
+	case info == 31 && (want == majorArray || want == majorMap):
+		indefinite = true
+	default:
+		return 0, false, fmt.Errorf("%w: length code %d", ErrMalformed, info)
+	}
+	if len(d.b) < 1+width {
+		return 0, false, ErrTruncated
+	}
+	for _, c := range d.b[1 : 1+width] {
+		n = n<<8 | uint64(c)
+	}
+	d.b = d.b[1+width:]
+	return n, indefinite, nil
+}
+
+// each reads the elements of an array, or the entries of a map. The count
+// announced allocates nothing.
+func (d *decoder) each(major byte, item func() error) error {
+	n, indefinite, err := d.head(major)
+	if err != nil {
+		return err
+	}
+	for i := uint64(0); indefinite || i < n; i++ {
+		if indefinite && d.peek() == cborBreak {
+			d.b = d.b[1:]
+			return nil
+		}
+		if err := item(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *decoder) skip() error {
+	rest, err := wire.SkipItem(d.b)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	d.b = rest
+	return nil
+}
+
+func (d *decoder) uint(limit uint64) (uint64, error) {
+	n, _, err := d.head(majorUint)
+	if err == nil && n > limit {
+		err = fmt.Errorf("%w: integer %d is above %d", ErrMalformed, n, limit)
+	}
+	return n, err
+}
+
+// variant reads the number of a plain enum, a definite array of two. What
+// follows is the item with the variant's fields.
+func (d *decoder) variant() (uint64, error) {
+	n, indefinite, err := d.head(majorArray)
+	if err != nil {
+		return 0, err
+	}
+	if indefinite || n != 2 {
+		return 0, fmt.Errorf("%w: enum is not a definite array of 2", ErrMalformed)
+	}
+	return d.uint(math.MaxUint32)
+}
+
+// data reads a byte or text string; the result lies within the input.
+func (d *decoder) data(major byte) ([]byte, error) {
+	n, _, err := d.head(major)
+	if err != nil {
+		return nil, err
+	}
+	if n > uint64(len(d.b)) {
+		return nil, ErrTruncated
+	}
+	p := d.b[:n:n]
+	d.b = d.b[n:]
+	return p, nil
+}
+
+func (d *decoder) text() (string, error) {
+	p, err := d.data(majorText)
+	if err != nil {
+		return "", err
+	}
+	if !utf8.Valid(p) {
+		return "", fmt.Errorf("%w: text is not UTF-8", ErrMalformed)
+	}
+	return string(p), nil
+}
+
+func (d *decoder) bool() (bool, error) {
+	c := d.peek()
+	switch {
+	case len(d.b) == 0:
+		return false, ErrTruncated
+	case c != cborFalse && c != cborTrue:
+		return false, fmt.Errorf("%w: no boolean", ErrMalformed)
+	}
+	d.b = d.b[1:]
+	return c == cborTrue, nil
+}
+
+// int reads an integer of either sign.
+func (d *decoder) int() (int64, error) {
+	if len(d.b) > 0 && d.b[0]>>5 == majorNegint {
+		n, _, err := d.head(majorNegint)
+		if err == nil && n > math.MaxInt64 {
+			err = fmt.Errorf("%w: integer below 64 bits", ErrMalformed)
+		}
+		return ^int64(n), err
+	}
+	n, err := d.uint(math.MaxInt64)
+	return int64(n), err
+}
+
+func appendInt(b []byte, n int64) []byte {
+	if n < 0 {
+		return appendHead(b, majorNegint, uint64(^n))
+	}
+	return appendHead(b, majorUint, uint64(n))
+}
+
+// float reads a float of 64 bits.
+func (d *decoder) float() (float64, error) {
+	if len(d.b) > 0 && d.b[0] != cborFloat64 {
+		return 0, fmt.Errorf("%w: no float of 64 bits", ErrMalformed)
+	}
+	if len(d.b) < 9 {
+		return 0, ErrTruncated
+	}
+	bits := binary.BigEndian.Uint64(d.b[1:])
+	d.b = d.b[9:]
+	return math.Float64frombits(bits), nil
+}
+
+func appendFloat(b []byte, f float64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, cborFloat64), math.Float64bits(f))
+}

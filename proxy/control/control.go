@@ -1,0 +1,89 @@
+// Package control has the node API: CBOR requests by which a command looks at
+// a running node and changes it, with their server and client. It does not run
+// a node (proxy/node) and does not say who may reach it: whoever registers the
+// Server decides to whom its address is open, and that is whoever may control
+// the node.
+//
+// A request and a response are each one message: a length, a header and, mostly,
+// a body (Request, Response). The bodies are the exported structs of the body
+// files; Append and Parse write and read them, AppendList and ParseList lists of
+// them. Server decodes requests and calls a Node; Client has a method for every
+// endpoint.
+//
+// All layouts are those of the reference implementation (docs/protocol.md, Node
+// API): maps with small integer keys. Absent optional fields are left out;
+// unknown keys are skipped, so that newer peers may send them. In the structs an
+// absent field is the zero value (the empty text, the nil slice, the zero
+// identifier) or, where zero means something, a nil pointer.
+package control
+
+import "errors"
+
+// Address is the name of the worker that answers node API requests.
+const Address = "_internal.nodemanager"
+
+// MaxRequest is the largest request in bytes that a Server reads. The
+// reference implementation takes what fits into a frame.
+const MaxRequest = 1 << 20
+
+// Errors that a Node returns, wrapped, and that an Error of a Client wraps.
+var (
+	// ErrNotFound means that there is nothing of that name.
+	ErrNotFound = errors.New("control: not found")
+	// ErrExists means that the name or address is taken.
+	ErrExists = errors.New("control: already exists")
+	// ErrBadRequest means that the request makes no sense.
+	ErrBadRequest = errors.New("control: bad request")
+	// ErrNotSupported means that the node does not do that.
+	ErrNotSupported = errors.New("control: not supported by this node")
+)
+
+// Errors of the parsers.
+var (
+	// ErrMalformed is returned when the input is not what the layout demands.
+	ErrMalformed = errors.New("control: malformed value")
+	// ErrTruncated is returned when the input ends inside a value.
+	ErrTruncated = errors.New("control: input ends inside a value")
+	// ErrMissing is returned when a mandatory field is absent.
+	ErrMissing = errors.New("control: mandatory field is missing")
+)
+
+// A Method says what a request wants done. The zero Method is that of a request
+// without one.
+type Method uint8
+
+// The methods. The number on the wire is one less.
+const (
+	MethodGet Method = iota + 1
+	MethodPost
+	MethodPut
+	MethodDelete
+	MethodPatch
+)
+
+// String returns the method in capitals, "" for the zero Method.
+func (m Method) String() string {
+	if m > MethodPatch {
+		return "?"
+	}
+	return [...]string{"", "GET", "POST", "PUT", "DELETE", "PATCH"}[m]
+}
+
+// A Status says what came of a request; only StatusOK is success. The zero
+// Status is that of a response without one.
+type Status uint16
+
+// The statuses that the protocol has. The reference's command cannot read any
+// other number.
+const (
+	StatusOK               Status = 200
+	StatusBadRequest       Status = 400
+	StatusUnauthorized     Status = 401
+	StatusForbidden        Status = 403
+	StatusNotFound         Status = 404
+	StatusMethodNotAllowed Status = 405
+	StatusTimeout          Status = 408
+	StatusConflict         Status = 409
+	StatusInternalError    Status = 500
+	StatusNotImplemented   Status = 501
+)

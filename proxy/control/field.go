@@ -1,0 +1,460 @@
+package control
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"ockam/tunnel"
+	"ockam/tunnel/identity"
+	"ockam/tunnel/multiaddr"
+	"ockam/tunnel/wire"
+)
+
+// A Body is what can stand behind a header. The pointers to the structs of this
+// package are Bodies.
+type Body interface{ layout() layout }
+
+// Append appends v to b. It fails only for values that have no encoding:
+// addresses that were not made by package multiaddr, enums out of range.
+func Append(b []byte, v Body) ([]byte, error) { return v.layout().append(b) }
+
+// Parse reads v from the beginning of b and returns what follows. What it reads
+// shares no memory with b. On error v is undefined.
+func Parse(b []byte, v Body) (rest []byte, err error) {
+	d := decoder{b: b}
+	if err := v.layout().parse(&d); err != nil {
+		return nil, err
+	}
+	return d.b, nil
+}
+
+// pointer is a constraint: the pointer to T is a Body.
+type pointer[T any] interface {
+	*T
+	Body
+}
+
+// AppendList appends list as an array.
+func AppendList[T any, P pointer[T]](b []byte, list []T) ([]byte, error) {
+	return appendEach(b, list, func(b []byte, v *T) ([]byte, error) { return Append(b, P(v)) })
+}
+
+// ParseList reads an array. The result shares no memory with b.
+func ParseList[T any, P pointer[T]](b []byte) (list []T, rest []byte, err error) {
+	rest, err = Parse(b, &listBody[T, P]{&list})
+	return list, rest, err
+}
+
+// A listBody is a list as a Body.
+type listBody[T any, P pointer[T]] struct{ list *[]T }
+
+func (l *listBody[T, P]) layout() layout {
+	return layout{
+		append: func(b []byte) ([]byte, error) { return AppendList[T, P](b, *l.list) },
+		parse:  func(d *decoder) error { return parseEach(d, l.list, parseBody[T, P]) },
+	}
+}
+
+func parseBody[T any, P pointer[T]](d *decoder, v *T) error { return P(v).layout().parse(d) }
+
+func appendEach[T any](b []byte, list []T, one func([]byte, *T) ([]byte, error)) ([]byte, error) {
+	b = appendHead(b, majorArray, uint64(len(list)))
+	var err error
+	for i := range list {
+		if b, err = one(b, &list[i]); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// parseEach reads an array; an empty one leaves a list that is not nil.
+func parseEach[T any](d *decoder, list *[]T, one func(*decoder, *T) error) error {
+	*list = []T{}
+	return d.each(majorArray, func() error {
+		var v T
+		if err := one(d, &v); err != nil {
+			return err
+		}
+		*list = append(*list, v)
+		return nil
+	})
+}
+
+// A layout is how a type is written and read.
+type layout struct {
+	append func(b []byte) ([]byte, error)
+	parse  func(d *decoder) error
+}
+
+// A field is an entry of a map, or an element of an array, tied to a variable.
+type field struct {
+	key      uint64
+	optional bool
+	absent   func() bool // of an optional field
+	layout
+}
+
+// maxFields is the largest number of fields: the head of their map is a byte.
+const maxFields = 23
+
+// record lays fields out as a map from key to value. Keys ascend.
+func record(fields ...field) layout {
+	return layout{
+		append: func(b []byte) ([]byte, error) {
+			at, n := len(b), byte(0)
+			b = append(b, 0)
+			for _, f := range fields {
+				if f.optional && f.absent() {
+					continue
+				}
+				var err error
+				if b, err = f.append(wire.AppendUint(b, f.key)); err != nil {
+					return nil, err
+				}
+				n++
+			}
+			b[at] = majorMap<<5 | n
+			return b, nil
+		},
+		parse: func(d *decoder) error { return d.record(fields) },
+	}
+}
+
+func (d *decoder) record(fields []field) error {
+	var seen [maxFields]bool
+	err := d.each(majorMap, func() error {
+		key, err := d.key()
+		if err != nil {
+			return err
+		}
+		for i, f := range fields {
+			if f.key == key {
+				seen[i] = true
+				return f.read(d)
+			}
+		}
+		return d.skip()
+	})
+	if err != nil {
+		return err
+	}
+	return complete(fields, seen[:])
+}
+
+// key reads the key of an entry, a small integer.
+func (d *decoder) key() (uint64, error) { return d.uint(math.MaxUint32) }
+
+func (f field) read(d *decoder) error {
+	if f.optional && d.null() {
+		return nil
+	}
+	if err := f.parse(d); err != nil {
+		return fmt.Errorf("field %d: %w", f.key, err)
+	}
+	return nil
+}
+
+func complete(fields []field, seen []bool) error {
+	for i, f := range fields {
+		if !f.optional && !seen[i] {
+			return fmt.Errorf("%w: field %d", ErrMissing, f.key)
+		}
+	}
+	return nil
+}
+
+// tuple lays fields out as an array. The key of a field is its index; between
+// them may be gaps. Optional fields stand at the end only.
+func tuple(fields ...field) layout {
+	return layout{
+		append: func(b []byte) ([]byte, error) {
+			at, n := len(b), uint64(0)
+			b = append(b, 0)
+			for _, f := range fields {
+				if f.optional && f.absent() {
+					break
+				}
+				for ; n < f.key; n++ {
+					b = append(b, cborNull)
+				}
+				var err error
+				if b, err = f.append(b); err != nil {
+					return nil, err
+				}
+				n++
+			}
+			b[at] = majorArray<<5 | byte(n)
+			return b, nil
+		},
+		parse: func(d *decoder) error { return d.tuple(fields) },
+	}
+}
+
+func (d *decoder) tuple(fields []field) error {
+	var seen [maxFields]bool
+	i, at := uint64(0), 0
+	err := d.each(majorArray, func() error {
+		defer func() { i++ }()
+		if at == len(fields) || fields[at].key != i {
+			return d.skip()
+		}
+		seen[at] = true
+		at++
+		return fields[at-1].read(d)
+	})
+	if err != nil {
+		return err
+	}
+	return complete(fields, seen[:])
+}
+
+// appendVariant appends a plain enum: its number, then its fields.
+func appendVariant(b []byte, number uint64, fields layout) ([]byte, error) {
+	return fields.append(wire.AppendUint(append(b, majorArray<<5|2), number))
+}
+
+// choice is a plain enum without fields in any variant.
+func choice[E ~uint8](key uint64, p *E, least, most E) field {
+	return field{key: key, layout: layout{
+		append: func(b []byte) ([]byte, error) {
+			if *p < least || *p > most {
+				return nil, fmt.Errorf("%w: no variant %d", ErrMalformed, *p)
+			}
+			return append(b, majorArray<<5|2, byte(*p), majorArray<<5), nil
+		},
+		parse: func(d *decoder) error {
+			n, err := d.variant()
+			if err != nil {
+				return err
+			}
+			if n < uint64(least) || n > uint64(most) {
+				return fmt.Errorf("%w: no variant %d", ErrMalformed, n)
+			}
+			*p = E(n)
+			return d.skip()
+		},
+	}}
+}
+
+// index is an index-only enum.
+func index[E ~uint8](key uint64, p *E, least, most E) field {
+	return field{key: key, layout: layout{
+		append: func(b []byte) ([]byte, error) {
+			if *p < least || *p > most {
+				return nil, fmt.Errorf("%w: no variant %d", ErrMalformed, *p)
+			}
+			return wire.AppendUint(b, uint64(*p)), nil
+		},
+		parse: func(d *decoder) error {
+			n, err := d.uint(uint64(most))
+			if err == nil && n < uint64(least) {
+				err = fmt.Errorf("%w: no variant %d", ErrMalformed, n)
+			}
+			*p = E(n)
+			return err
+		},
+	}}
+}
+
+// optional makes f a field that is left out when it is absent.
+func optional(f field, absent func() bool) field {
+	f.optional, f.absent = true, absent
+	return f
+}
+
+// simple makes a field of two functions.
+func simple[T any](key uint64, p *T, app func([]byte, T) []byte, parse func(*decoder) (T, error)) field {
+	return field{key: key, layout: layout{
+		append: func(b []byte) ([]byte, error) { return app(b, *p), nil },
+		parse: func(d *decoder) (err error) {
+			*p, err = parse(d)
+			return err
+		},
+	}}
+}
+
+func text(key uint64, p *string) field {
+	return simple(key, p, appendText, (*decoder).text)
+}
+
+func optText(key uint64, p *string) field {
+	return optional(text(key, p), func() bool { return *p == "" })
+}
+
+func boolean(key uint64, p *bool) field {
+	return simple(key, p, appendBool, (*decoder).bool)
+}
+
+func integer[T ~uint8 | ~uint16 | ~uint32 | ~uint64](key uint64, p *T) field {
+	return simple(key, p,
+		func(b []byte, n T) []byte { return wire.AppendUint(b, uint64(n)) },
+		func(d *decoder) (T, error) {
+			n, err := d.uint(uint64(^T(0)))
+			return T(n), err
+		})
+}
+
+func texts(key uint64, p *[]string) field {
+	return field{key: key, layout: layout{
+		append: func(b []byte) ([]byte, error) {
+			return appendEach(b, *p, func(b []byte, s *string) ([]byte, error) { return appendText(b, *s), nil })
+		},
+		parse: func(d *decoder) error {
+			return parseEach(d, p, func(d *decoder, s *string) (err error) {
+				*s, err = d.text()
+				return err
+			})
+		},
+	}}
+}
+
+// body is a field that is a Body.
+func body(key uint64, p Body) field {
+	return field{key: key, layout: layout{
+		append: func(b []byte) ([]byte, error) { return Append(b, p) },
+		parse:  func(d *decoder) error { return p.layout().parse(d) },
+	}}
+}
+
+// optBody is an optional Body, absent if nil.
+func optBody[T any, P pointer[T]](key uint64, p **T) field {
+	return field{
+		key: key, optional: true, absent: func() bool { return *p == nil },
+		layout: layout{
+			append: func(b []byte) ([]byte, error) { return Append(b, P(*p)) },
+			parse: func(d *decoder) error {
+				*p = new(T)
+				return P(*p).layout().parse(d)
+			},
+		},
+	}
+}
+
+func list[T any, P pointer[T]](key uint64, p *[]T) field { return body(key, &listBody[T, P]{p}) }
+
+func appendIdentifier(b []byte, id identity.Identifier) []byte { return appendBytes(b, id[:]) }
+
+func (d *decoder) identifier() (id identity.Identifier, err error) {
+	p, err := d.data(majorBytes)
+	if err == nil && copy(id[:], p) != len(p) || err == nil && len(p) != len(id) {
+		err = fmt.Errorf("%w: identifier of %d bytes", ErrMalformed, len(p))
+	}
+	return id, err
+}
+
+func identifier(key uint64, p *identity.Identifier) field {
+	return simple(key, p, appendIdentifier, (*decoder).identifier)
+}
+
+func optIdentifier(key uint64, p *identity.Identifier) field {
+	return optional(identifier(key, p), func() bool { return p.IsZero() })
+}
+
+// optIdentifiers is an optional list; nil is absent, which is not the same as
+// empty.
+func optIdentifiers(key uint64, p *[]identity.Identifier) field {
+	return field{
+		key: key, optional: true, absent: func() bool { return *p == nil },
+		layout: layout{
+			append: func(b []byte) ([]byte, error) {
+				return appendEach(b, *p, func(b []byte, id *identity.Identifier) ([]byte, error) {
+					return appendIdentifier(b, *id), nil
+				})
+			},
+			parse: func(d *decoder) error {
+				return parseEach(d, p, func(d *decoder, id *identity.Identifier) (err error) {
+					*id, err = d.identifier()
+					return err
+				})
+			},
+		},
+	}
+}
+
+// place is a MultiAddr in binary within a byte string.
+func place(key uint64, p *multiaddr.Addr) field {
+	return field{key: key, layout: layout{
+		append: func(b []byte) ([]byte, error) {
+			enc, err := p.MarshalBinary()
+			return appendBytes(b, enc), err
+		},
+		parse: func(d *decoder) error {
+			enc, err := d.data(majorBytes)
+			if err != nil {
+				return err
+			}
+			*p, err = multiaddr.ParseBinary(enc)
+			return err
+		},
+	}}
+}
+
+// optPlace is an optional place; nil is absent.
+func optPlace(key uint64, p *multiaddr.Addr) field {
+	return optional(place(key, p), func() bool { return *p == nil })
+}
+
+// address is a worker's address: an array of its type and its name in bytes.
+func address(key uint64, p *tunnel.Address) field {
+	return field{key: key, layout: tuple(
+		integer(0, &p.Type),
+		simple(1, &p.Name,
+			func(b []byte, s string) []byte { return appendBytes(b, []byte(s)) },
+			func(d *decoder) (string, error) {
+				name, err := d.data(majorBytes)
+				return string(name), err
+			}),
+	)}
+}
+
+// optAddress is an optional address, absent if it is zero.
+func optAddress(key uint64, p *tunnel.Address) field {
+	return optional(address(key, p), func() bool { return *p == tunnel.Address{} })
+}
+
+// maxSeconds is the largest whole number of seconds in a time.Duration.
+const maxSeconds = uint64(math.MaxInt64 / time.Second)
+
+// duration is an array of seconds and nanoseconds. One that is longer than 292
+// years is read as that long.
+func duration(key uint64, p *time.Duration) field {
+	return field{key: key, layout: layout{
+		append: func(b []byte) ([]byte, error) {
+			if *p < 0 {
+				return nil, fmt.Errorf("%w: negative duration", ErrMalformed)
+			}
+			s, ns := uint64(*p/time.Second), uint32(*p%time.Second)
+			return tuple(integer(0, &s), integer(1, &ns)).append(b)
+		},
+		parse: func(d *decoder) error {
+			var s uint64
+			var ns uint32
+			if err := tuple(integer(0, &s), integer(1, &ns)).parse(d); err != nil {
+				return err
+			}
+			if ns >= uint32(time.Second) {
+				return fmt.Errorf("%w: %d nanoseconds", ErrMalformed, ns)
+			}
+			if *p = math.MaxInt64; s < maxSeconds {
+				*p = time.Duration(s)*time.Second + time.Duration(ns)
+			}
+			return nil
+		},
+	}}
+}
+
+// optDuration is an optional duration, absent if nil.
+func optDuration(key uint64, p **time.Duration) field {
+	return field{
+		key: key, optional: true, absent: func() bool { return *p == nil },
+		layout: layout{
+			append: func(b []byte) ([]byte, error) { return duration(key, *p).append(b) },
+			parse: func(d *decoder) error {
+				*p = new(time.Duration)
+				return duration(key, *p).parse(d)
+			},
+		},
+	}
+}
