@@ -104,7 +104,7 @@ func (p *formulaParser) chain(op FormulaKind, at, depth int) (partial, bool) {
 }
 
 func (p *formulaParser) unary(at, depth int) (partial, bool) {
-	if depth > MaxDepth {
+	if depth > 2*MaxDepth { // lists within the bound, read as formulas, are not deeper
 		p.tooDeep = true
 		return partial{}, false
 	}

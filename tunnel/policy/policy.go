@@ -30,9 +30,9 @@ const (
 	// MaxLength is the greatest length of an expression in bytes, as it is
 	// read and as it is printed.
 	MaxLength = 1 << 16
-	// MaxDepth is how deep lists, sequences, parentheses and operators may
-	// nest. A chain of n equal operators in a formula, "a or b or c", is n
-	// deep.
+	// MaxDepth is how deep lists, sequences and the operators of a formula may
+	// nest; "a or b or c" is three deep, its names included. Parentheses and
+	// not together may nest twice as deep in a formula.
 	MaxDepth = 512
 )
 
