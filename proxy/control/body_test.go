@@ -11,6 +11,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"ockam/proxy/control"
+	"ockam/tunnel/policy"
 )
 
 // A codec reads a body and writes what it has read.
@@ -44,7 +45,6 @@ func many[T any, P interface {
 // codecs are all bodies, by the names that testdata/bodies.txt uses.
 var codecs = map[string]codec{
 	"AddConsumer":                 one[control.AddConsumer],
-	"BooleanExpr":                 one[control.BooleanExpr],
 	"CreateInfluxDBInlet":         one[control.CreateInfluxDBInlet],
 	"CreateInfluxDBOutlet":        one[control.CreateInfluxDBOutlet],
 	"CreateInlet":                 one[control.CreateInlet],
@@ -55,7 +55,6 @@ var codecs = map[string]codec{
 	"CreateSecureChannelResponse": one[control.CreateSecureChannelResponse],
 	"DeleteSecureChannelResponse": one[control.DeleteSecureChannelResponse],
 	"Error":                       one[control.Error],
-	"Expr":                        one[control.Expr],
 	"InletStatus":                 one[control.InletStatus],
 	"InternetAddress":             one[control.InternetAddress],
 	"NodeProcessStatus":           one[control.NodeProcessStatus],
@@ -231,9 +230,9 @@ func TestBodyRefused(t *testing.T) {
 		{"port above 65535", "OutletStatus", "a2018261681a000100000282004161"},
 		{"MultiAddr of an unknown protocol", "AddConsumer", "a201a10162636302420161"},
 		{"a thousand million elements", "WorkerList", "a1019a3b9aca00"},
-		{"expression of an unknown kind", "Expr", "82008161 61"},
-		{"float of 32 bits", "Expr", "820381fa3fc00000"},
-		{"negation of nothing", "BooleanExpr", "820380"},
+		{"expression of an unknown kind", "PolicyExpression", "820081 82008161 61"},
+		{"float of 32 bits", "PolicyExpression", "820081 820381fa3fc00000"},
+		{"negation of nothing", "PolicyExpression", "820181 820380"},
 		{"resource of unknown action", "Policy", "a301820182f60602020382048 1f5"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -273,13 +272,13 @@ func TestBodyAccepted(t *testing.T) {
 func TestExprDepth(t *testing.T) {
 	nest := func(n int) []byte {
 		b := bytes.Repeat(unhex(t, "820381"), n-1) // not
-		return append(b, unhex(t, "8200816161")...)
+		return append(append(unhex(t, "820181"), b...), unhex(t, "8200816161")...)
 	}
-	if _, _, err := codecs["BooleanExpr"](nest(128)); err != nil {
+	if _, _, err := codecs["PolicyExpression"](nest(policy.MaxDepth)); err != nil {
 		t.Error(err)
 	}
-	if _, _, err := codecs["BooleanExpr"](nest(129)); err == nil {
-		t.Error("accepted 129 levels")
+	if _, _, err := codecs["PolicyExpression"](nest(policy.MaxDepth + 1)); err == nil {
+		t.Error("accepted a formula that is too deep")
 	}
 	deep := bytes.Repeat([]byte{0xa1, 4}, 100000) // causes of an error
 	if _, _, err := codecs["Error"](append(deep, 0xa0)); err == nil {

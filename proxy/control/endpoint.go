@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ockam/tunnel"
+	"ockam/tunnel/policy"
 )
 
 // A serveFunc reads the body of a request, calls a method of the node and
@@ -107,8 +108,8 @@ var endpoints = []endpoint{
 	{method: MethodPost, path: "node/flow_controls/add_consumer", serve: do(FlowNode.AddConsumer)},
 	{method: MethodGet, path: "node/workers", serve: get(WorkerNode.Workers)},
 	{method: MethodPost, path: "policy/*", serve: forAction(do(PolicyNode.SetPolicy))},
-	{method: MethodGet, path: "policy/*", serve: forAction(post(policy))},
-	{method: MethodGet, path: "policy", serve: post(policies)},
+	{method: MethodGet, path: "policy/*", serve: forAction(post(showPolicy))},
+	{method: MethodGet, path: "policy", serve: post(listPolicies)},
 	{method: MethodDelete, path: "policy/*", serve: forAction(do(PolicyNode.DeletePolicy))},
 	{method: MethodPost, path: "v0/message", serve: post(sendMessage)},
 }
@@ -181,19 +182,19 @@ func deleteChannelListener(n ChannelListenerNode, ctx context.Context, a WorkerA
 // forAction serves the only action there is.
 func forAction(serve serveFunc) serveFunc {
 	return func(ctx context.Context, n Node, arg string, body []byte) (Body, error) {
-		if arg != HandleMessage.String() {
+		if arg != policy.HandleMessage.String() {
 			return nil, &Error{Status: StatusInternalError, Message: "invalid action: " + printable(arg)}
 		}
 		return serve(ctx, n, arg, body)
 	}
 }
 
-func policy(n PolicyNode, ctx context.Context, r ResourceTypeOrName) (Policy, error) {
+func showPolicy(n PolicyNode, ctx context.Context, r ResourceTypeOrName) (Policy, error) {
 	p, err := n.Policy(ctx, r)
 	return p, missing(err, "No policy found for resource '%s' and action 'handle_message'", r.String())
 }
 
-func policies(n PolicyNode, ctx context.Context, r optResource) (PoliciesList, error) {
+func listPolicies(n PolicyNode, ctx context.Context, r optResource) (PoliciesList, error) {
 	return n.Policies(ctx, r.resource)
 }
 

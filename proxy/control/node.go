@@ -103,7 +103,8 @@ type RelayNode interface {
 	DeleteRelay(ctx context.Context, name string) error
 }
 
-// A PolicyNode keeps policies, all for the action HandleMessage.
+// A PolicyNode keeps policies, all for the action
+// policy.HandleMessage.
 type PolicyNode interface {
 	// Policies lists those of a resource or type; all if it is nil.
 	Policies(ctx context.Context, r *ResourceTypeOrName) (PoliciesList, error)
