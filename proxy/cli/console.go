@@ -135,9 +135,9 @@ const (
 	markItem    = "  │ "
 )
 
-// unmarked returns a line without its mark and its end.
+// unmarked returns a line without its icon and its end.
 func unmarked(line string) string {
-	for _, mark := range []string{markText, markOK, markWarning, markError, markInfo, markItem} {
+	for _, mark := range []string{markOK, markWarning, markError, markInfo, markItem} {
 		if rest, ok := strings.CutPrefix(line, mark); ok {
 			line = rest
 			break

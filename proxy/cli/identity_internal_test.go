@@ -75,6 +75,11 @@ func TestPrint(t *testing.T) {
 		{"no machine value", false, "plain", false, result{plain: "x", json: []int{}}, "[]"},
 		{"no json", false, "json", false, result{plain: "x"}, ""},
 		{"text only", false, "plain", false, result{plain: "x\n\n"}, "x"},
+		{"keys of structs", false, "json", true, result{json: struct {
+			B int
+			A string `json:"a"`
+		}{1, "<&>"}}, `{"B":1,"a":"<&>"}`},
+		{"large number", false, "json", true, result{json: uint64(18446744073709551615)}, "18446744073709551615"},
 		{"machine on a terminal", true, "plain", false, result{machine: "value", json: 1}, "value\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -204,10 +204,23 @@ func manPage(cmd *cobra.Command) []byte {
 	return b.Bytes()
 }
 
-// roff escapes a text: no line of it is a request, and a dash stays a dash.
+// roff escapes a text: no line of it is a request, a dash stays a dash, and
+// everything is ASCII.
 func roff(text string) string {
-	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`).Replace(text)
-	lines := strings.Split(text, "\n")
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r == '\\':
+			b.WriteString(`\e`)
+		case r == '-':
+			b.WriteString(`\-`)
+		case r == '\'' || r == '`' || r > '~':
+			fmt.Fprintf(&b, `\[u%04X]`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	lines := strings.Split(b.String(), "\n")
 	for i, line := range lines {
 		if strings.HasPrefix(line, ".") {
 			lines[i] = `\&` + line

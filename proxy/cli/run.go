@@ -48,6 +48,9 @@ standard error.`,
 	cmd.Flags().Var(&format, "log-format", "form of logs: auto (console on a terminal, else json), console, json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		c.lines = nil // the log of nodes is on standard error
+		if !format.set && getenv("OCKAM_LOG_FORMAT") == "json" {
+			format.value = "json"
+		}
 		log, err := c.logger(c.logLevel(level), format.value)
 		if err != nil {
 			return err

@@ -1,0 +1,372 @@
+package cli_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"ockam/proxy/cli"
+)
+
+// A recording is a run of the reference implementation's command; the files
+// in testdata say how they were made.
+type recording struct {
+	Name     string            `json:"name"`
+	Setup    [][]string        `json:"setup"`
+	Args     []string          `json:"argv"`
+	Env      map[string]string `json:"env"`
+	Stdin    *string           `json:"stdin"`
+	Terminal string            `json:"terminal"`
+	Exit     any               `json:"exit"`
+	Stdout   expected          `json:"stdout"`
+	Stderr   expected          `json:"stderr"`
+	Bind     map[string]any    `json:"bind"`
+}
+
+// expected is what was recorded of a stream: its text, or what is essential
+// about a text that we word ourselves.
+type expected struct {
+	text      *string
+	Lines     [][]string `json:"human lines"`
+	Contains  []string   `json:"contains"`
+	Mentions  []string   `json:"mentions"`
+	Code      string     `json:"error code"`
+	Parser    string     `json:"parser error"`
+	Names     []string   `json:"names"`
+	Help      bool       `json:"help text"`
+	Script    bool       `json:"script"`
+	LogLines  int        `json:"log lines"`
+	Variables []string   `json:"list of environment variables"`
+}
+
+func (e *expected) UnmarshalJSON(b []byte) error {
+	if bytes.HasPrefix(b, []byte(`"`)) {
+		e.text = new(string)
+		return json.Unmarshal(b, e.text)
+	}
+	type plain expected
+	return json.Unmarshal(b, (*plain)(e))
+}
+
+// decided are recordings that ours differs from on purpose.
+var decided = map[string]string{
+	"top level / QUIET=1":            "variables are read leniently",
+	"top level / QUIET=yes":          "variables are read leniently",
+	"top level / QUIET=TRUE":         "variables are read leniently",
+	"top level / QUIET=":             "an empty variable is one that is not set",
+	"top level / NO_COLOR=1":         "variables are read leniently",
+	"top level / NO_INPUT=1":         "variables are read leniently",
+	"top level / NO_COLOR=":          "an empty variable is one that is not set",
+	"top level / NO_INPUT=":          "an empty variable is one that is not set",
+	"top level / -v with a failure":  "what fails has no log lines of its own",
+	"one vault / create: empty name": "the empty name is nobody's",
+}
+
+// standIns are commands that take the place of ones that do not exist yet,
+// where a recording is about what all commands have in common.
+var standIns = []struct {
+	files    string // in which recordings
+	from, to string
+}{
+	{"system", "node list", "identity list"},
+	{"system", "node show", "identity show"},
+	{"system", "node create", "identity create"},
+	{"system", "node default", "identity show"},
+}
+
+// prepared are commands in the setup of a recording for which others do, as
+// far as the rest of the recording can tell.
+var prepared = map[string]string{
+	"identity default":              "identity create -q", // in an empty home
+	"identity create i4 --vault v4": "identity create i4",
+}
+
+func TestRecorded(t *testing.T) {
+	for file, least := range map[string]int64{"system": 45, "identity": 25} {
+		b, err := os.ReadFile("testdata/recorded-" + file + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all struct{ Cases []recording }
+		if err := json.Unmarshal(b, &all); err != nil {
+			t.Fatal(err)
+		}
+		var ran atomic.Int64
+		t.Run(file, func(t *testing.T) {
+			for i, r := range all.Cases {
+				t.Run(fmt.Sprintf("%03d %s", i, r.Name), func(t *testing.T) {
+					if why := r.adapt(file); why != "" {
+						t.Skip(why)
+					}
+					t.Parallel()
+					r.replay(t)
+					ran.Add(1)
+				})
+			}
+		})
+		t.Logf("%s: %d of %d recordings are replayed", file, ran.Load(), len(all.Cases))
+		if ran.Load() < least {
+			t.Errorf("%d recordings of %s are replayed, want %d", ran.Load(), file, least)
+		}
+	}
+}
+
+// adapt puts in the stand-ins. It says why a recording cannot be replayed.
+func (r *recording) adapt(file string) (why string) {
+	if why := decided[r.Name]; why != "" {
+		return "differs: " + why
+	}
+	if strings.HasPrefix(r.Name, "top level /") {
+		r.Setup = nil // nothing there matters to what follows
+	}
+	for _, s := range standIns {
+		line := strings.Join(r.Args, " ")
+		if _, exists := find(strings.Fields(s.from)); !exists && s.files == file && strings.HasPrefix(r.Name, "top level /") {
+			if strings.HasPrefix(line+" ", s.from+" ") {
+				r.Args = append(strings.Fields(s.to), r.Args[2:]...)
+				r.Stdout.Contains, r.Stderr.Contains, r.Stderr.Mentions = nil, onlyInvalid(r.Stderr.Contains), nil
+			}
+		}
+	}
+	for i, args := range r.Setup {
+		if _, exists := find([]string{"identity", "default"}); !exists && prepared[strings.Join(args, " ")] != "" {
+			r.Setup[i] = strings.Fields(prepared[strings.Join(args, " ")])
+			if r.Stdout.text != nil { // all are in the default vault then
+				*r.Stdout.text = strings.ReplaceAll(*r.Stdout.text, `"v4"`, `"default"`)
+			}
+		}
+		if why := missing(r.Setup[i]); why != "" {
+			return why
+		}
+	}
+	if r.Stdout.Parser == "unknown subcommand" || slices.Contains(r.Args, "--version") || slices.Contains(r.Args, "-V") {
+		return ""
+	}
+	if strings.HasPrefix(r.Name, "top level / OCKAM_LOGGING") {
+		return "logs of commands are not written to files yet"
+	}
+	if r.Stdout.Parser == "unexpected argument" || r.Stderr.Parser == "unexpected argument" {
+		return ""
+	}
+	return missing(r.Args)
+}
+
+// onlyInvalid drops words that are about a command which has a stand-in.
+func onlyInvalid(fragments []string) []string {
+	return slices.DeleteFunc(fragments, func(s string) bool { return !strings.HasPrefix(s, "invalid value") })
+}
+
+// find returns the options of the command that words begin with.
+func find(words []string) (options map[string]bool, exists bool) {
+	words = slices.DeleteFunc(slices.Clone(words), func(s string) bool { return strings.HasPrefix(s, "-") })
+	if len(words) > 0 && words[0] == "help" {
+		words = words[1:]
+	}
+	cmd, rest, err := cli.Tree().Find(words)
+	exists = err == nil && (!cmd.HasSubCommands() || len(rest) == 0 || rest[0] == "help")
+	return cli.Options(cmd), exists
+}
+
+// missing says what of a command line does not exist yet.
+func missing(args []string) string {
+	options, exists := find(args)
+	if !exists {
+		return "there is no command yet: " + strings.Join(args, " ")
+	}
+	for _, arg := range args {
+		name, _, _ := strings.Cut(arg, "=")
+		if strings.HasPrefix(name, "-v") || name == "--" || !strings.HasPrefix(name, "-") {
+			continue
+		}
+		if !options[name] {
+			return "there is no option yet: " + name
+		}
+	}
+	return ""
+}
+
+// replay runs a recording and compares.
+func (r *recording) replay(t *testing.T) {
+	home, where := filepath.Join(t.TempDir(), "home"), t.TempDir()
+	values := map[string]string{"<HOME>": home}
+	command := func(args []string) *exec.Cmd {
+		args = slices.Clone(args)
+		for i := range args {
+			for name, value := range values {
+				args[i] = strings.ReplaceAll(args[i], name, value)
+			}
+		}
+		cmd := exec.Command("ockam", args...)
+		cmd.Dir = where
+		cmd.Env = append(os.Environ(), "OCKAM_HOME="+home, "HOME="+where)
+		return cmd
+	}
+	for _, args := range r.Setup {
+		out, _ := command(args).Output() // some are recorded to fail
+		for name, bind := range r.Bind {
+			if of, ok := bind.(map[string]any); ok && fmt.Sprint(of["of"]) == fmt.Sprint(args) {
+				values[name] = string(out)
+			}
+		}
+	}
+	cmd := command(r.Args)
+	for name, value := range r.Env {
+		if name != "OCKAM_HOME" || value != "" {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
+	if r.Stdin != nil {
+		cmd.Stdin = strings.NewReader(*r.Stdin)
+	}
+	stdout, stderr := output(t, cmd, r.Terminal != "")
+	r.compare(t, cmd.ProcessState.ExitCode(), stdout, stderr)
+}
+
+// output runs a command; on pseudo-terminals, one for each stream, if asked.
+func output(t *testing.T, cmd *exec.Cmd, terminal bool) (stdout, stderr string) {
+	var out, errs bytes.Buffer
+	if !terminal {
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		_ = cmd.Run() // its status is compared
+		return out.String(), errs.String()
+	}
+	ourOut, theirOut := cli.OpenTerminal(t)
+	ourErr, theirErr := cli.OpenTerminal(t)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirOut, theirOut, theirErr
+	cmd.Env = append(cmd.Env, "NO_COLOR=true", "TERM=xterm")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = theirOut.Close(), theirErr.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(&errs, ourErr) // ends with an error when nobody has the other end
+	}()
+	_, _ = io.Copy(&out, ourOut)
+	<-done
+	_ = cmd.Wait()
+	unix := func(b *bytes.Buffer) string { return strings.ReplaceAll(b.String(), "\r\n", "\n") }
+	return unix(&out), unix(&errs)
+}
+
+func (r *recording) compare(t *testing.T, exit int, stdout, stderr string) {
+	want, _ := r.Exit.(float64)
+	if want == 2 { // the reference's status without a pager
+		want = 64
+	}
+	if exit != int(want) {
+		t.Errorf("%q ended with %d, want %v\n%s%s", r.Args, exit, want, stdout, stderr)
+	}
+	if want == 64 { // its text is on standard error, not in a pager
+		r.Stderr, r.Stdout = r.Stdout, expected{text: new(string)}
+		if r.Stderr.text != nil && *r.Stderr.text == "" {
+			r.Stderr.text = nil
+		}
+	}
+	r.Stdout.compare(t, "standard output", stdout, true)
+	r.Stderr.compare(t, "standard error", stderr, false)
+}
+
+// compare checks a stream. The lines of standard output must be of the same
+// kind; on standard error we may say more or less.
+func (e *expected) compare(t *testing.T, stream, got string, sameLines bool) {
+	t.Helper()
+	if e.text != nil && !pattern(*e.text).MatchString(got) {
+		t.Errorf("%s is\n%q, want\n%q", stream, got, *e.text)
+	}
+	var words []string
+	words = append(append(append(words, e.Contains...), e.Variables...), e.Mentions...)
+	switch {
+	case e.Code != "":
+		words = append(words, "Error: ", "Error code: OCK")
+	case e.Help:
+		words = append(words, "Usage:\n")
+	case e.Script && len(got) < 100:
+		t.Errorf("%s is no script: %q", stream, got)
+	case e.LogLines > 0:
+		words = append(words, "INFO")
+		if strings.HasPrefix(got, "{") {
+			words[len(words)-1] = `"level":"info"`
+		}
+	case e.Parser != "":
+		for _, name := range e.Names {
+			words = append(words, regexp.MustCompile(`^<?(-*[^ <>|]+).*`).ReplaceAllString(name, "$1"))
+		}
+	}
+	for _, word := range words {
+		if !strings.Contains(word, "<") && !strings.Contains(got, word) {
+			t.Errorf("%s has no %q:\n%s", stream, word, got)
+		}
+	}
+	if e.Lines != nil && sameLines {
+		e.compareLines(t, stream, got)
+	}
+}
+
+// marks are how lines of each kind begin.
+var marks = []struct{ kind, mark string }{
+	{"ok", "  ✔ "}, {"warning", "  ! "}, {"error", "  ✗ "}, {"info", "  > "}, {"item", "  │ "}, {"text", "    "}, {"plain", ""},
+}
+
+func (e *expected) compareLines(t *testing.T, stream, got string) {
+	t.Helper()
+	lines := slices.DeleteFunc(strings.Split(got, "\n"), func(s string) bool { return strings.TrimSpace(s) == "" })
+	if len(lines) != len(e.Lines) {
+		t.Errorf("%s has %d lines, want %d:\n%s", stream, len(lines), len(e.Lines), got)
+		return
+	}
+	for i, line := range lines {
+		kind := ""
+		for _, m := range marks {
+			if strings.HasPrefix(line, m.mark) {
+				kind = m.kind
+				break
+			}
+		}
+		if kind != e.Lines[i][0] {
+			t.Errorf("line %d is of the kind %s, want %s: %q", i+1, kind, e.Lines[i][0], line)
+		}
+		for _, value := range e.Lines[i][1:] {
+			if p := strings.Trim(pattern(value).String(), "^$"); !regexp.MustCompile(p).MatchString(line) {
+				t.Errorf("line %d does not mention %s: %q", i+1, value, line)
+			}
+		}
+	}
+}
+
+var placeholder = regexp.MustCompile(`<([A-Z]+[0-9]*)(_[0-9]+)?( WITHOUT I)?>`)
+
+// pattern matches a text whose placeholders stand for values.
+func pattern(text string) *regexp.Regexp {
+	var b strings.Builder
+	b.WriteString("^")
+	last := 0
+	for _, at := range placeholder.FindAllStringSubmatchIndex(text, -1) {
+		b.WriteString(regexp.QuoteMeta(text[last:at[0]]))
+		last = at[1]
+		kind := text[at[2]:at[3]]
+		value, known := map[string]string{
+			"IDENTIFIER": "I[0-9a-f]{64}", "HEX": "[0-9a-f]{65,}", "HEX64": "[0-9a-f]{64}", "NAME": "[a-z]+-[a-z]+",
+			"VERSION": `[0-9]+\.[0-9]+\.[0-9]+[-a-z]*`, "COMMIT": "(?:[0-9a-f]+|unknown)",
+		}[kind]
+		switch {
+		case !known:
+			value = regexp.QuoteMeta(text[at[0]:at[1]])
+		case at[6] >= 0:
+			value = strings.TrimPrefix(value, "I")
+		}
+		b.WriteString(value)
+	}
+	b.WriteString(regexp.QuoteMeta(text[last:]) + "$")
+	return regexp.MustCompile(b.String())
+}
