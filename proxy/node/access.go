@@ -12,6 +12,7 @@ import (
 // An accepted link or channel, as long as it lasts.
 type accepted struct {
 	close func()
+	link  *tunnel.Link // nil: a channel
 	used  map[key]bool // what admitted it by name
 }
 
@@ -19,6 +20,13 @@ func (n *Node) accept(o *tunnel.Origin, closeIt func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.accepted[o] = &accepted{close: closeIt, used: make(map[key]bool)}
+}
+
+func (n *Node) acceptLink(l *tunnel.Link) {
+	n.accept(l.Origin(), l.Close)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.accepted[l.Origin()].link = l
 }
 
 func (n *Node) forget(o *tunnel.Origin) {

@@ -33,6 +33,7 @@ type resource struct {
 	cancel context.CancelFunc    // take nothing new, and end if there is no drain
 	drain  func(context.Context) // wait for what is under way, nil if there is nothing; then end it
 	wg     sync.WaitGroup
+	view   any // what to tell about it; nil if nobody asks
 }
 
 // newResource returns a resource whose run is called with a context that ends
@@ -198,7 +199,7 @@ func (n *Node) wanted(cfg *config.Node) []wanted {
 	}
 	for _, c := range cfg.TCPOutlets {
 		list, err := admit(c.Allow)
-		s := outletSpec{c.Name, c.To, list, c.MaxConnections, c.Allow.Range.String()}
+		s := outletSpec{Name: c.Name, To: c.To, Allow: list, Max: c.MaxConnections, At: c.Allow.Range.String()}
 		add(wanted{outletKey(c.Name), s, list, func() (*resource, error) { return n.startOutlet(s, c) }, err})
 	}
 	for _, c := range cfg.Relays {

@@ -186,6 +186,13 @@ func (c *current) set(w *way) {
 	}
 }
 
+// get returns the way there is, nil if none.
+func (c *current) get() *way {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.way
+}
+
 // lost forgets w if it is still the current way.
 func (c *current) lost(w *way) {
 	c.mu.Lock()

@@ -29,7 +29,7 @@ var layers = map[string]string{
 
 	"proxy/cli": row4 + " config",
 
-	"proxy/control": row3 + " proxy/node",
+	"proxy/control": row3 + " proxy/node proxy/state",
 	"proxy/node":    row3 + " transports/all proxy/state config",
 	"proxy/state":   row3,
 

@@ -26,11 +26,13 @@ type Node struct {
 	identity *identity.Identity
 	channels secure.Config
 	links    *tunnel.Group // what is open to it is reachable over every accepted link
+	own      *tunnel.Group // … over those that the listener of the node's commands accepted
 	behind   *tunnel.Group // … through every accepted channel
 	relayed  *tunnel.Group // … for what comes by way of a relay where this node is registered
 	reached  *tunnel.Group // … for the far ends of this node's inlets: echo alone
-	listener *secure.Listener
+	dialed   *tunnel.Group // … of the connections and channels that a command opened: echo and hops
 	budget   *portal.Budget
+	self     string // where the node itself can be dialed, empty if it cannot
 
 	identifiers map[string]string // of all nodes of the configuration
 
@@ -76,10 +78,11 @@ func (n *Node) tell(e Event) {
 func zapErr(err error) zap.Field    { return zap.Error(err) }
 func zapAddr(addr string) zap.Field { return zap.String("addr", addr) }
 
-// start makes the node's channel listener and echo service reachable. Its
-// resources come with apply.
+// start makes the node's echo service reachable. Its resources come with apply.
 func (n *Node) start() error {
 	n.links = &tunnel.Group{Name: n.name + " links"}
+	n.own = &tunnel.Group{Name: n.name + " commands"}
+	n.dialed = &tunnel.Group{Name: n.name + " connections"}
 	n.behind = &tunnel.Group{Name: n.name + " channels"}
 	n.relayed = &tunnel.Group{Name: n.name + " relays"}
 	n.reached = &tunnel.Group{Name: n.name + " inlets"}
@@ -91,8 +94,25 @@ func (n *Node) start() error {
 		return err
 	}
 	echo.Open(n.reached)
-	n.listener = &secure.Listener{
-		Config: n.channels, Open: []tunnel.Source{n.links, n.relayed}, Group: n.behind,
+	echo.Open(n.dialed)
+	return nil
+}
+
+// listen makes the channel listener that every configured node has reachable.
+func (n *Node) listen() error {
+	l := n.channelListener(n.channels, secure.DefaultName)
+	l.Open, l.Authorize = []tunnel.Source{n.links, n.relayed}, n.authorize
+	if err := l.Register(); err != nil {
+		return err
+	}
+	n.wg.Go(func() { _ = l.Serve(n.life) }) // nil once it is registered
+	return nil
+}
+
+// channelListener returns a listener that is open to nobody yet.
+func (n *Node) channelListener(cfg secure.Config, name string) *secure.Listener {
+	return &secure.Listener{
+		Config: cfg, Name: name, Group: n.behind,
 		Opened: func(c *secure.Channel) {
 			n.log.Debug("channel opened", zap.Stringer("peer", c.Peer()))
 			n.accept(c.Origin(), c.Close)
@@ -104,17 +124,11 @@ func (n *Node) start() error {
 		},
 		Refused: func(err error) { n.log.Warn("channel refused", zap.String("node", n.name), zap.Error(err)) },
 	}
-	n.listener.Authorize = n.authorize
-	if err := n.listener.Register(); err != nil {
-		return err
-	}
-	n.wg.Go(func() { _ = n.listener.Serve(n.life) }) // nil once it is registered
-	return nil
 }
 
 // everybody is the access of what anyone may reach, with a channel or without.
 func (n *Node) everybody() tunnel.Access {
-	return tunnel.Access{Open: []tunnel.Source{n.links, n.behind, n.relayed}}
+	return tunnel.Access{Open: []tunnel.Source{n.links, n.own, n.behind, n.relayed}}
 }
 
 // authorize admits to the channel listener whom some resource of the node allows

@@ -20,28 +20,42 @@ type relaySpec struct {
 
 // startRelay keeps the node registered at another one.
 func (n *Node) startRelay(s relaySpec, c *config.Relay) (*resource, error) {
+	return n.startRelayAs(s, c, c.Name)
+}
+
+// startRelayAs is startRelay with a name at the relay that is not that of the
+// resource.
+func (n *Node) startRelayAs(s relaySpec, c *config.Relay, as string) (*resource, error) {
 	hops, err := c.At.Hops()
 	if err != nil {
-		return nil, fmt.Errorf("%v: relay %s: %w", c.Range, c.Name, err)
+		return nil, fmt.Errorf("%srelay %s: %w", place(c.Range), c.Name, err)
 	}
 	to := target{hops: hops, peer: expect(s.Allow), group: n.relayed}
+	seen := &registering{flow: flowID(), tried: make(chan struct{})}
 	use := func(ctx context.Context, w *way) error {
 		defer w.close()
-		reg, err := relay.Client{Router: n.router, Path: w.path, Via: w.rest, Name: c.Name}.Register(ctx)
+		reg, err := relay.Client{Router: n.router, Path: w.path, Via: w.rest, Name: as}.Register(ctx)
 		if err != nil {
 			return err
 		}
 		defer reg.Close()
+		seen.set(w, reg)
+		defer seen.lost()
 		n.event("relay", c.Name, true, "is reachable at %s/service/%s", c.At, reg.Address().Name)
 		return reg.KeepAlive(ctx)
 	}
-	return n.newResource(s, func(ctx context.Context) {
+	r := n.newResource(s, func(ctx context.Context) {
 		n.keep(ctx, keeping{
 			establish: func(ctx context.Context) (*way, error) { return n.connect(ctx, to) },
 			use:       use,
-			failed:    func(err error) { n.event("relay", c.Name, false, "is not registered: %v", err) },
+			failed: func(err error) {
+				seen.fail(err)
+				n.event("relay", c.Name, false, "is not registered: %v", err)
+			},
 		})
-	}), nil
+	})
+	r.view = seen
+	return r, nil
 }
 
 // relayServiceSpec is what makes two relay services the same.
@@ -65,7 +79,7 @@ func (n *Node) startRelayService(s relayServiceSpec, c *config.RelayService) (*r
 		}}
 	}
 	server := &relay.Server{
-		Router: n.router, Open: []tunnel.Source{n.links, n.behind},
+		Router: n.router, Open: []tunnel.Source{n.links, n.own, n.behind},
 		Registered: func(e relay.Event) {
 			n.log.Info("relay registered", zap.String("node", n.name), zap.String("name", e.Name),
 				zap.String("owner", e.Owner), zap.Bool("again", e.Again))
@@ -82,11 +96,11 @@ func (n *Node) startRelayService(s relayServiceSpec, c *config.RelayService) (*r
 		},
 	}
 	var regs []*tunnel.Registration
-	for _, name := range []string{relay.ServiceName, relay.StaticServiceName} {
+	for _, name := range relayServices() {
 		reg, err := n.router.Handle(tunnel.LocalAddress(name), server, who)
 		if err != nil {
 			closeAll(regs)
-			return nil, fmt.Errorf("%v: relay_service: %w", c.Range, err)
+			return nil, fmt.Errorf("%srelay_service: %w", place(c.Range), err)
 		}
 		regs = append(regs, reg)
 	}
@@ -122,3 +136,5 @@ func whom(list config.AllowList) string {
 		return fmt.Sprintf("%d identities", len(list.Identifiers))
 	}
 }
+
+func relayServices() []string { return []string{relay.ServiceName, relay.StaticServiceName} }

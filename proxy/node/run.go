@@ -101,7 +101,7 @@ func (r *runner) makeNodes(ctx context.Context, f *config.File) ([]*Node, error)
 		nodes = append(nodes, n)
 	}
 	for _, n := range nodes {
-		if err := n.start(); err != nil {
+		if err := errors.Join(n.start(), n.listen()); err != nil {
 			return nil, fmt.Errorf("node %s: %w", n.name, err)
 		}
 	}

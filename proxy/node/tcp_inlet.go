@@ -9,6 +9,7 @@ import (
 
 	"ockam/config"
 	"ockam/proxy"
+	"ockam/tunnel/secure"
 )
 
 // inletPatience is how long a new connection of an application waits for the way
@@ -26,9 +27,15 @@ type inletSpec struct {
 
 // startInlet listens for applications and keeps a way to the outlet.
 func (n *Node) startInlet(s inletSpec, c *config.TCPInlet) (*resource, error) {
+	return n.startInletWith(s, c, nil)
+}
+
+// startInletWith is startInlet with what the channels on the way are made with;
+// nil: as the node's.
+func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, channels *secure.Config) (*resource, error) {
 	hops, err := c.To.Hops()
 	if err != nil {
-		return nil, fmt.Errorf("%v: tcp_inlet %s: %w", c.Range, c.Name, err)
+		return nil, fmt.Errorf("%stcp_inlet %s: %w", place(c.Range), c.Name, err)
 	}
 	lis, err := proxy.Listen(n.life, s.From.String())
 	if err != nil {
@@ -40,7 +47,7 @@ func (n *Node) startInlet(s inletSpec, c *config.TCPInlet) (*resource, error) {
 	}
 	n.tell(Event{Node: n.name, Kind: "inlet", Name: c.Name, Up: true, Addr: addr, Text: "listens on " + addr})
 
-	ways := &inletWays{node: n, config: c, to: target{hops: hops, peer: expect(s.Allow), group: n.reached}}
+	ways := &inletWays{node: n, config: c, to: target{hops: hops, peer: expect(s.Allow), group: n.reached, channels: channels}}
 	in := &proxy.Inlet{MaxConnections: s.Max, Events: n.connectionEvents("tcp_inlet", c.Name)}
 	in.Dial = ways.open
 
@@ -56,6 +63,7 @@ func (n *Node) startInlet(s inletSpec, c *config.TCPInlet) (*resource, error) {
 			n.event("inlet", c.Name, false, "no longer accepts connections: %v", err)
 		}
 	})
+	r.view = &listening{addr: addr, flow: flowID(), ways: ways}
 	r.halt = func() { _ = lis.Close() } // the connections go on
 	r.drain = func(ctx context.Context) {
 		shutdown(ctx, func() {

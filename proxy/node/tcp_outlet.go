@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"time"
@@ -24,13 +25,16 @@ type outletSpec struct {
 	Allow config.AllowList
 	Max   int
 	At    string // where Allow stands
+
+	TLS     bool // speak TLS to the target
+	Outside bool // not reachable through channels
 }
 
 func outletKey(name string) key { return key{"tcp_outlet", name} }
 
 // becomes reports whether an outlet can be changed to next while it runs.
 func (s outletSpec) becomes(next outletSpec) bool {
-	return s.Name == next.Name && s.Max == next.Max && s.Allow.Anyone == next.Allow.Anyone &&
+	return s.Name == next.Name && s.TLS == next.TLS && s.Outside == next.Outside && s.Max == next.Max && s.Allow.Anyone == next.Allow.Anyone &&
 		(s.To == next.To || s.To.Network != "demo" && next.To.Network != "demo")
 }
 
@@ -41,6 +45,9 @@ func (n *Node) startOutlet(s outletSpec, c *config.TCPOutlet) (*resource, error)
 	if !s.Allow.Anyone {
 		who = tunnel.Access{Open: []tunnel.Source{n.behind}}
 	}
+	if s.Outside {
+		who = tunnel.Access{Open: []tunnel.Source{n.links, n.own, n.relayed}}
+	}
 	name, k := s.Name, outletKey(s.Name) // s is guarded by n.mu once the outlet runs
 	out := &proxy.Outlet{
 		Router: n.router, Name: name, Access: who, Options: portal.Options{Budget: n.budget},
@@ -50,6 +57,9 @@ func (n *Node) startOutlet(s outletSpec, c *config.TCPOutlet) (*resource, error)
 			n.mu.Lock()
 			target := s.To.String()
 			n.mu.Unlock()
+			if s.TLS {
+				return dialTLS(ctx, target)
+			}
 			return proxy.Dial(ctx, target)
 		},
 	}
@@ -57,7 +67,7 @@ func (n *Node) startOutlet(s outletSpec, c *config.TCPOutlet) (*resource, error)
 		out.Handler = proxy.Demo()
 	}
 	if err := out.Bind(); err != nil {
-		return nil, fmt.Errorf("%v: %w", c.Range, err)
+		return nil, fmt.Errorf("%s%w", place(c.Range), err)
 	}
 	n.event("outlet", s.Name, true, "offers %s to %s", s.To, whom(s.Allow))
 	r := n.newResource(s, func(context.Context) {
@@ -74,4 +84,22 @@ func (n *Node) startOutlet(s outletSpec, c *config.TCPOutlet) (*resource, error)
 	}
 	r.drain = func(ctx context.Context) { shutdown(ctx, func() { n.closeUsers(k) }, out.Shutdown) }
 	return r, nil
+}
+
+// dialTLS connects to a target that speaks TLS, and checks its certificate.
+func dialTLS(ctx context.Context, target string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(target)
+	if err != nil {
+		return nil, fmt.Errorf("node: TLS to %s: %w", target, err)
+	}
+	conn, err := proxy.Dial(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	c := tls.Client(conn, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12})
+	if err := c.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("node: TLS to %s: %w", target, err)
+	}
+	return c, nil
 }

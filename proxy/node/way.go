@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,8 +46,9 @@ type way struct {
 	rest  tunnel.Route
 	group *tunnel.Group // of its links and channels, if the far end may reach something here
 	link  *tunnel.Link
-	took  time.Duration  // to dial the link: a round trip or more
-	wg    sync.WaitGroup // the link's reader
+	dug   []*secure.Channel // opened on the way
+	took  time.Duration     // to dial the link: a round trip or more
+	wg    sync.WaitGroup    // the link's reader
 
 	doubts     chan struct{}   // holds a token when somebody waits in vain
 	superseded context.Context // ends when another way has taken its place
@@ -73,7 +75,7 @@ func (w *way) doubt() {
 // close ends everything that the way consists of, and waits for it.
 func (w *way) close() {
 	w.supersede()
-	if c, ok := w.path.(*secure.Channel); ok {
+	for _, c := range slices.Backward(w.dug) {
 		c.Close()
 	}
 	if w.link != nil {
@@ -92,7 +94,7 @@ func (n *Node) connect(ctx context.Context, to target) (*way, error) {
 	w := newWay(to.group)
 	err := n.follow(ctx, w, to)
 	if err == nil && w.path == nil {
-		err = errors.New("node: the address does not begin with a connection")
+		err = n.depart(ctx, w)
 	}
 	if c, ok := w.path.(*secure.Channel); err == nil && ok {
 		err = n.confirm(ctx, c, confirmTimeout)
@@ -109,6 +111,8 @@ type target struct {
 	hops  []multiaddr.Hop
 	peer  func(identity.Identifier) error // nil: anyone
 	group *tunnel.Group                   // nil: the far end reaches nothing here
+
+	channels *secure.Config // what channels on the way are made with; nil: the node's
 }
 
 func (n *Node) follow(ctx context.Context, w *way, to target) error {
@@ -131,7 +135,7 @@ func (n *Node) follow(ctx context.Context, w *way, to target) error {
 			if i != last {
 				authorize = nil
 			}
-			if err := n.secure(ctx, w, h.Value, authorize); err != nil {
+			if err := n.secure(ctx, w, to, h.Value, authorize); err != nil {
 				return err
 			}
 		default:
@@ -142,8 +146,8 @@ func (n *Node) follow(ctx context.Context, w *way, to target) error {
 }
 
 func (n *Node) dial(ctx context.Context, w *way, addr string) error {
-	if w.path != nil {
-		return errors.New("node: a second connection in one address")
+	if w.path != nil || w.rest.Len() > 0 {
+		return errors.New("node: a connection that is not at the beginning of the address")
 	}
 	began := time.Now()
 	conn, err := tcp.Transport{}.Dial(ctx, addr)
@@ -164,19 +168,44 @@ func (n *Node) dial(ctx context.Context, w *way, addr string) error {
 	return nil
 }
 
+// depart gives a way that begins with a worker of this node its path: the link
+// or channel that has this address, which the way does not own; for any other
+// worker a connection of the node to itself.
+func (n *Node) depart(ctx context.Context, w *way) error {
+	if p, rest, err := n.router.Path(w.rest); err == nil {
+		w.path, w.rest = p, rest
+		return nil
+	}
+	if n.self == "" {
+		return errors.New("node: the address does not begin with a connection")
+	}
+	rest := w.rest
+	w.rest = tunnel.Route{}
+	if err := n.dial(ctx, w, n.self); err != nil {
+		return err
+	}
+	w.rest = rest
+	return nil
+}
+
 // secure opens a channel to the listener called name, and sends the first message
 // afresh until it is answered, the path is lost or ctx ends.
-func (n *Node) secure(ctx context.Context, w *way, name string, authorize func(identity.Identifier) error) error {
+func (n *Node) secure(ctx context.Context, w *way, to target, name string, authorize func(identity.Identifier) error) error {
 	if w.path == nil {
-		return errors.New("node: a channel without a connection in front of it")
+		if err := n.depart(ctx, w); err != nil {
+			return err
+		}
 	}
 	cfg := n.channels
+	if to.channels != nil {
+		cfg = *to.channels
+	}
 	cfg.Authorize, cfg.Group = authorize, w.group
 	route := w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(name)))
 	for wait := firstHandshake + dialTimes*w.took; ; wait *= 2 {
 		c, err := n.handshake(ctx, &cfg, w.path, route, wait)
 		if err == nil {
-			w.path, w.rest = c, tunnel.Route{}
+			w.path, w.rest, w.dug = c, tunnel.Route{}, append(w.dug, c)
 			return nil
 		}
 		if !errors.Is(err, secure.ErrTimeout) || ctx.Err() != nil || w.path.Origin().Err() != nil {

@@ -1,0 +1,415 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ockam/config"
+	"ockam/proxy/state"
+	"ockam/tunnel"
+	"ockam/tunnel/identity"
+	"ockam/tunnel/portal"
+	"ockam/tunnel/secure"
+	"ockam/tunnel/service"
+)
+
+// Errors of what commands ask a Background for.
+var (
+	// ErrNotFound means that there is nothing of that name.
+	ErrNotFound = errors.New("node: not found")
+	// ErrExists means that the name or address is taken.
+	ErrExists = errors.New("node: already exists")
+	// ErrBadRequest means that what was asked for makes no sense.
+	ErrBadRequest = errors.New("node: bad request")
+)
+
+// BackgroundOptions say how a node that commands work with begins.
+type BackgroundOptions struct {
+	Name string
+	// Identity is the name of a stored identity, which is made if there is none;
+	// empty: that of the node's record, or else the default one.
+	Identity string
+	// Listen is the ip:port where commands and other nodes connect; port 0 takes
+	// a free one. Empty: nowhere, as within a command.
+	Listen string
+	// Store is the state; whoever gives it closes it, after Close.
+	Store *state.Store
+	Log   *zap.Logger // nil: nothing is logged
+	// NoDefaultServices leaves out everything but echo.
+	NoDefaultServices bool
+	// InMemory says that the node ends with a command: nothing of it is stored,
+	// and nothing is restored.
+	InMemory bool
+}
+
+// A Background is a node that commands change while it runs. Its methods may be
+// called by any number of goroutines. What it is asked to have it has again
+// when a node of the same name is started: inlets, outlets, relays, listeners
+// and services, but not connections and channels.
+type Background struct {
+	n     *Node
+	opt   BackgroundOptions
+	store *state.Store
+	end   context.CancelFunc
+	addr  string
+
+	ending sync.Once
+	change sync.Mutex // held while resources are made or removed
+
+	mu       sync.Mutex // guards the rest
+	closed   bool
+	conns    map[tunnel.Address]*connection
+	channels map[tunnel.Address]*channel
+	ends     []*resource // listeners that were deleted: their links go on
+}
+
+// StartBackground starts a node that commands work with: a TCP listener, the
+// services echo and uppercase, a channel listener and the relay service for
+// anyone, and what its name had before. The context is for the start alone.
+// Who calls it holds the node's lock, if there is one (state.Store.LockNode).
+//
+// What cannot be restored, because a port is taken, is logged; it is tried
+// again at the next start.
+func StartBackground(ctx context.Context, o BackgroundOptions) (*Background, error) {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	b := &Background{
+		opt: o, store: o.Store, end: end,
+		conns: make(map[tunnel.Address]*connection), channels: make(map[tunnel.Address]*channel),
+		n: &Node{name: o.Name, log: o.Log, router: tunnel.NewRouter(), budget: new(portal.Budget), life: life},
+	}
+	b.n.allowed.Anyone = true
+	if err := b.start(ctx); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("node %s: %w", o.Name, err)
+	}
+	return b, nil
+}
+
+func (b *Background) start(ctx context.Context) error {
+	if b.store == nil {
+		return errors.New("there is no state to keep an identity in")
+	}
+	if err := b.identify(ctx); err != nil {
+		return err
+	}
+	if err := b.n.start(); err != nil {
+		return err
+	}
+	if !b.opt.NoDefaultServices {
+		if err := b.startDefaults(); err != nil {
+			return err
+		}
+	}
+	if b.opt.Listen != "" {
+		c := &config.Listener{Transport: "tcp", Address: b.opt.Listen}
+		r, err := b.n.startListenerFor(c, b.n.own)
+		if err != nil {
+			return err
+		}
+		b.addr = r.view.(*listening).addr
+		b.n.self = b.addr
+		b.n.put(key{"listener", b.addr}, r)
+	}
+	if b.opt.InMemory {
+		return nil
+	}
+	return b.restore(ctx)
+}
+
+// identify gives the node its identity, and a record if it has none.
+func (b *Background) identify(ctx context.Context) error {
+	record, err := b.store.NamedNode(ctx, b.opt.Name)
+	if b.opt.Name == "" || b.opt.InMemory || errors.Is(err, state.ErrNotFound) {
+		record, err = nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	if record != nil && b.opt.Identity == "" {
+		b.opt.Identity = record.Identity
+	}
+	id, err := b.storedIdentity(ctx)
+	if err != nil {
+		return err
+	}
+	b.n.use(id, storedPeers{b.store, b.store.Node(b.opt.Name)})
+	if record == nil && !b.opt.InMemory {
+		_, err = b.store.CreateNode(ctx, state.Node{Name: b.opt.Name, Identity: b.opt.Identity})
+	}
+	return err
+}
+
+// storedIdentity returns the identity of the name in the options, which it
+// makes if there is none, and puts the default's name there.
+func (b *Background) storedIdentity(ctx context.Context) (*identity.Identity, error) {
+	named, err := b.store.Named(ctx, b.opt.Identity)
+	if errors.Is(err, state.ErrNotFound) {
+		name := b.opt.Identity
+		if name == "" {
+			name = "default"
+		}
+		named, err = b.store.CreateIdentity(ctx, name, identity.CreateOptions{})
+		if errors.Is(err, state.ErrExists) { // made by another process meanwhile
+			named, err = b.store.Named(ctx, name)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.opt.Identity = named.Name
+	return b.store.Identity(ctx, named.Name)
+}
+
+func (b *Background) startDefaults() error {
+	for _, s := range []ServiceInfo{{Kind: service.UppercaseName, Address: service.UppercaseName}} {
+		if err := b.startService(s); err != nil {
+			return err
+		}
+	}
+	if err := b.startChannelListener(context.Background(), ChannelListenerOptions{Address: secure.DefaultName}); err != nil {
+		return err
+	}
+	r, err := b.n.startRelayService(relayServiceSpec{Allow: config.AllowList{Anyone: true}}, &config.RelayService{})
+	if err == nil {
+		b.n.put(relayServiceKey, r)
+	}
+	return err
+}
+
+// Addr returns where the node listens, host:port; empty if it does not.
+func (b *Background) Addr() string { return b.addr }
+
+// Router returns the node's router.
+func (b *Background) Router() *tunnel.Router { return b.n.router }
+
+// Name returns the node's name.
+func (b *Background) Name() string { return b.opt.Name }
+
+// IdentityName returns the name of the node's identity.
+func (b *Background) IdentityName() string { return b.opt.Identity }
+
+// Identifier returns what others know the node by.
+func (b *Background) Identifier() identity.Identifier { return b.n.identity.Identifier() }
+
+// Store returns the state that the node was given.
+func (b *Background) Store() *state.Store { return b.store }
+
+// ForCommands returns the access of what commands on this machine may reach
+// over the node's own listener: nothing that comes through a channel, a relay
+// or another listener does, not even by way of a hop.
+func (b *Background) ForCommands() tunnel.Access {
+	return tunnel.Access{Open: []tunnel.Source{b.n.own}, Gate: func(m *tunnel.Message) error {
+		if m.Origin == nil || m.Origin.Group == b.n.own && b.n.fromHere(m.Origin) {
+			return nil
+		}
+		return tunnel.ErrNotOpen
+	}}
+}
+
+// fromHere reports whether an accepted link comes from this machine.
+func (n *Node) fromHere(o *tunnel.Origin) bool {
+	n.mu.Lock()
+	a := n.accepted[o]
+	n.mu.Unlock()
+	if a == nil || a.link == nil {
+		return false
+	}
+	from, ok := a.link.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	if from.IP.IsLoopback() {
+		return true
+	}
+	own, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
+		ip, ok := a.(*net.IPNet)
+		return ok && ip.IP.Equal(from.IP)
+	})
+}
+
+// Run waits until ctx ends. Then nothing new is taken, what is under way has
+// until drain to end, and everything is closed. It returns after all has ended.
+func (b *Background) Run(ctx context.Context, drain time.Duration) {
+	<-ctx.Done()
+	b.shutdown(drain)
+}
+
+// Close ends everything at once and returns after it has.
+func (b *Background) Close() { b.shutdown(0) }
+
+func (b *Background) shutdown(drain time.Duration) {
+	b.ending.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), drain)
+		defer cancel()
+		b.mu.Lock()
+		b.closed = true
+		ends := b.ends
+		b.mu.Unlock()
+		b.change.Lock()   // and whoever gets it later sees closed
+		b.change.Unlock() //nolint:staticcheck // waits for what is being made
+		stop(ctx, []*Node{b.n})
+		stopAll(ctx, ends)
+		b.end()
+		b.n.wg.Wait()
+	})
+}
+
+func (n *Node) put(k key, r *resource) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.resources == nil {
+		n.resources = make(map[key]*resource)
+	}
+	n.resources[k] = r
+}
+
+// add makes a resource, unless there is one of that name, and stores what it is
+// made from if kind is not empty.
+func (b *Background) add(k key, stored *state.Resource, start func() (*resource, error)) (*resource, error) {
+	b.change.Lock()
+	defer b.change.Unlock()
+	if b.isClosed() {
+		return nil, tunnel.ErrClosed
+	}
+	if b.find(k) != nil {
+		return nil, fmt.Errorf("%w: %s %s", ErrExists, k.kind, k.label)
+	}
+	r, err := start()
+	if errors.Is(err, tunnel.ErrInUse) {
+		return nil, fmt.Errorf("%w: %s %s", ErrExists, k.kind, k.label)
+	} else if err != nil {
+		return nil, err
+	}
+	b.n.put(k, r)
+	if stored == nil || b.opt.InMemory {
+		return r, nil
+	}
+	if err := b.store.PutResource(context.WithoutCancel(b.n.life), b.opt.Name, *stored); err != nil {
+		return nil, errors.Join(err, b.takeOut(k))
+	}
+	return r, nil
+}
+
+func (b *Background) isClosed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
+}
+
+func (b *Background) find(k key) *resource {
+	b.n.mu.Lock()
+	defer b.n.mu.Unlock()
+	return b.n.resources[k]
+}
+
+// list returns the resources of a kind, in the order of their labels.
+func (b *Background) list(kind string) (labels []string, all []*resource) {
+	b.n.mu.Lock()
+	defer b.n.mu.Unlock()
+	for k := range b.n.resources {
+		if k.kind == kind {
+			labels = append(labels, k.label)
+		}
+	}
+	slices.Sort(labels)
+	for _, l := range labels {
+		all = append(all, b.n.resources[key{kind, l}])
+	}
+	return labels, all
+}
+
+// remove ends a resource at once, and forgets it.
+func (b *Background) remove(k key, storedKind string) error {
+	b.change.Lock()
+	defer b.change.Unlock()
+	if b.isClosed() {
+		return tunnel.ErrClosed
+	}
+	if b.find(k) == nil {
+		return fmt.Errorf("%w: %s %s", ErrNotFound, k.kind, k.label)
+	}
+	if err := b.forget(storedKind, k.label); err != nil {
+		return err
+	}
+	return b.takeOut(k)
+}
+
+func (b *Background) forget(kind, name string) error {
+	if b.opt.InMemory {
+		return nil
+	}
+	err := b.store.DeleteResource(context.WithoutCancel(b.n.life), b.opt.Name, kind, name)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil // a default one
+	}
+	return err
+}
+
+func (b *Background) takeOut(k key) error {
+	b.n.mu.Lock()
+	r := b.n.resources[k]
+	delete(b.n.resources, k)
+	b.n.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	stopAll(now, []*resource{r})
+	return nil
+}
+
+// restore makes what was there before. Later ones may stand on earlier ones,
+// so that the order is that in which they were made.
+func (b *Background) restore(ctx context.Context) error {
+	all, err := b.store.NodeResources(ctx, b.opt.Name, "")
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if err := b.restoreOne(ctx, r); err != nil {
+			b.n.log.Error("not restored", zap.String("node", b.opt.Name), zap.String("kind", r.Kind),
+				zap.String("name", r.Name), zapErr(err))
+		}
+	}
+	return nil
+}
+
+func (b *Background) restoreOne(ctx context.Context, r state.Resource) error {
+	switch r.Kind {
+	case state.KindTCPInlet:
+		return restored(r, func(o InletOptions) error { _, err := b.CreateInlet(ctx, o); return err })
+	case state.KindTCPOutlet:
+		return restored(r, func(o OutletOptions) error { _, err := b.CreateOutlet(ctx, o); return err })
+	case state.KindRelay:
+		return restored(r, func(o RelayOptions) error { _, err := b.CreateRelay(ctx, o); return err })
+	case state.KindTCPListener:
+		return restored(r, func(addr string) error { _, err := b.CreateListener(ctx, addr); return err })
+	case state.KindSecureChannelListener:
+		return restored(r, func(o ChannelListenerOptions) error { return b.CreateChannelListener(ctx, o) })
+	case state.KindService:
+		return restored(r, func(o ServiceInfo) error { return b.StartService(ctx, o) })
+	default:
+		return fmt.Errorf("node: no kind of resource %q in this version", r.Kind)
+	}
+}
+
+// restored calls make with the settings of a resource.
+func restored[T any](r state.Resource, make func(T) error) error {
+	var o T
+	if err := r.Decode(1, &o); err != nil {
+		return err
+	}
+	return make(o)
+}
