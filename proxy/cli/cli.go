@@ -39,6 +39,17 @@ func newRoot(c *console) *cobra.Command {
 	root := group("ockam", "Private connections between programs in different networks",
 		newRun(c),
 		newConfig(c),
+		newNode(c),
+		newMessage(c),
+		newSecureChannel(c),
+		newRelay(c),
+		newTCPOutlet(c),
+		newTCPInlet(c),
+		newTCPConnection(c),
+		newTCPListener(c),
+		newService(c),
+		newWorker(c),
+		newReset(c),
 		newIdentity(c),
 		newCompletion(c),
 		newEnvironment(c),
@@ -130,9 +141,9 @@ func beforeDashes(args []string) []string {
 var elsewhere = []string{
 	"admin", "authority", "credential", "enroll", "flow-control", "influxdb-inlet",
 	"influxdb-outlet", "kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer", "lease",
-	"message", "node", "policy", "project", "project-admin", "project-member", "relay", "rendezvous", "reset",
-	"secure-channel", "secure-channel-listener", "service", "share", "sidecar", "space", "space-admin", "status",
-	"subscription", "tcp-connection", "tcp-inlet", "tcp-listener", "tcp-outlet", "vault", "worker",
+	"policy", "project", "project-admin", "project-member", "rendezvous",
+	"secure-channel-listener", "share", "sidecar", "space", "space-admin", "status",
+	"subscription", "vault",
 }
 
 // group returns a command that only holds others.

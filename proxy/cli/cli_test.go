@@ -22,6 +22,7 @@ import (
 	"ockam/config"
 	"ockam/proxy/cli"
 	"ockam/proxy/node"
+	"ockam/proxy/state"
 )
 
 func TestMain(m *testing.M) {
@@ -63,11 +64,54 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("OCKAM_HOME", filepath.Join(e.WorkDir, "home"))
+			home := filepath.Join(e.WorkDir, "home")
+			e.Setenv("OCKAM_HOME", home)
+			e.Defer(func() {
+				for _, n := range nodesOf(t, home) {
+					if p, err := os.FindProcess(n.Process.PID); err == nil && n.Running() {
+						t.Errorf("the node %s was left running", n.Name)
+						_ = p.Kill()
+					}
+				}
+			})
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "kill9": kill9},
 	})
+}
+
+// nodesOf returns the nodes of a home, none if there is no home.
+func nodesOf(t testing.TB, home string) []state.Node {
+	if _, err := os.Stat(filepath.Join(home, "database.sqlite3")); err != nil {
+		return nil
+	}
+	s, err := state.Open(context.Background(), home)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	all, err := s.Nodes(context.Background())
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Error(err)
+	}
+	return all
+}
+
+// kill9 is "kill9 NODE": it kills the process of a node without a warning.
+func kill9(ts *testscript.TestScript, _ bool, args []string) {
+	s, err := state.Open(context.Background(), ts.Getenv("OCKAM_HOME"))
+	ts.Check(err)
+	n, err := s.NamedNode(context.Background(), args[0])
+	ts.Check(errors.Join(err, s.Close()))
+	p, err := os.FindProcess(n.Process.PID)
+	ts.Check(err)
+	ts.Check(p.Kill())
+	for late := time.Now().Add(5 * time.Second); n.Running(); {
+		if time.Now().After(late) {
+			ts.Fatalf("the process %d does not end", p.Pid)
+		}
+		time.Sleep(time.Millisecond) // it is no child: there is nothing to wait for
+	}
 }
 
 // until is "until PATTERN SIGNALS ARGUMENT…": it runs ockam with the

@@ -18,12 +18,47 @@ var notRun = map[string]string{
 	"ockam run ": "runs until it is ended; the quick start has a test of its own",
 	"/etc/ockam": "is a folder of a host that runs the service",
 	"source <(":  "is for bash; the scripts are tested beside the command",
+
+	"node.example.com": "is a host that is not there",
+	"ockam reset":      "needs nothing, and is tested in a script",
 }
 
 // before are what the examples of a command take for granted.
 var before = map[string]string{
 	"ockam identity show": "ockam identity create database -q",
+
+	"ockam node show": oneNode, "ockam node start": oneNode, "ockam node stop": oneNode, "ockam node delete": oneNode,
+	"ockam node default": twoNodes, "ockam node logs": oneNode, "ockam message send": twoNodes,
+	"ockam secure-channel create": channel, "ockam secure-channel list": channel,
+	"ockam secure-channel show": channel, "ockam secure-channel delete": channel,
+	"ockam relay create": relayNodes, "ockam relay list": relays, "ockam relay show": relays, "ockam relay delete": relays,
+	"ockam tcp-outlet create": oneNode, "ockam tcp-outlet list": oneNode,
+	"ockam tcp-outlet show":   oneNode + "ockam tcp-outlet create --from web --to 80\n",
+	"ockam tcp-outlet delete": oneNode + "ockam tcp-outlet create --from web --to 80\n",
+	"ockam tcp-inlet create":  outlet, "ockam tcp-inlet list": inlet, "ockam tcp-inlet show": inlet, "ockam tcp-inlet delete": inlet,
+	"ockam tcp-listener list": oneNode, "ockam tcp-connection list": oneNode,
+	"ockam tcp-listener create": oneNode, "ockam tcp-connection create": listener,
+	"ockam tcp-listener show": listener, "ockam tcp-connection show": listener,
+	"ockam tcp-listener delete": listener, "ockam tcp-connection delete": listener,
+	"ockam service list": oneNode, "ockam service start hop": oneNode, "ockam worker list": oneNode,
 }
+
+// Nodes, and what they have, for examples.
+const (
+	oneNode  = "ockam node create n1 -q\n"
+	twoNodes = oneNode + "ockam node create n2 -q\n"
+	channel  = "ockam node create a -q\nockam node create b -q\n" +
+		"ADDRESS=$(ockam secure-channel create --from a --to /node/b/service/api | sed s,/service/,,)\n"
+	relayNodes = "ockam node create a -q\nockam node create blue -q\nockam node create relay -q\n"
+	relays     = relayNodes + "ockam relay create blue --at relay --to blue\nockam relay create blue --at relay --to a --relay-address a\n"
+	outlet     = twoNodes + "ockam tcp-outlet create --to 5432 --at n1\n"
+	listener   = oneNode +
+		"ockam tcp-listener create 127.0.0.1:4000\nockam node create n2 -q -t 127.0.0.1:6000\n" +
+		"WORKER=$(ockam tcp-connection create --from n1 --to 6000 | sed s,/worker/,,)\n"
+	inlet = outlet +
+		"ockam tcp-inlet create --at n2 --alias db --to /node/n1/service/outlet\n" +
+		"ockam tcp-inlet create --at n1 --alias db --to /node/n1/service/outlet --no-connection-wait\n"
+)
 
 // commands returns every command that does something and that help shows.
 func commands(cmd *cobra.Command) (all []*cobra.Command) {
@@ -95,7 +130,7 @@ func runExample(t *testing.T, shell, path, example string) (ran bool) {
 		if err := os.CopyFS(filepath.Join(dir, "examples"), os.DirFS("../../examples")); err != nil {
 			t.Fatal(err)
 		}
-		script := exec.Command(shell, "-e", "-c", before[path]+"\n"+example)
+		script := exec.Command(shell, "-e", "-c", "trap 'ockam node delete --all --yes >/dev/null 2>&1' EXIT\n"+before[path]+"\n"+example)
 		script.Dir = dir
 		script.Env = append(os.Environ(), "HOME="+dir, "OCKAM_HOME="+filepath.Join(dir, "home"))
 		if out, err := script.CombinedOutput(); err != nil {

@@ -69,6 +69,9 @@ var decided = map[string]string{
 	"top level / NO_INPUT=":          "an empty variable is one that is not set",
 	"top level / -v with a failure":  "what fails has no log lines of its own",
 	"one vault / create: empty name": "the empty name is nobody's",
+
+	"damaged state / database is not a database":    "the recorder damages the file; tested beside the store",
+	"read only home / OCKAM_HOME cannot be created": "the message has no number of the system",
 }
 
 // standIns are commands that take the place of ones that do not exist yet,

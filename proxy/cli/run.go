@@ -69,13 +69,13 @@ standard error.`,
 	return cmd
 }
 
-// untilSignal calls run and ends its context at the first signal. At a second
-// one it returns without waiting.
-func (c *console) untilSignal(ctx context.Context, run func(context.Context) error) error {
+// untilSignal calls run and ends its context at the first signal: SIGINT,
+// SIGTERM or one of more. At a second one it returns without waiting.
+func (c *console) untilSignal(ctx context.Context, run func(context.Context) error, more ...os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, append(more, os.Interrupt, syscall.SIGTERM)...)
 	defer signal.Stop(signals)
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }() // joined below, or the process ends

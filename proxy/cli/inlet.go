@@ -1,0 +1,254 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ockam/proxy/control"
+	"ockam/tunnel/multiaddr"
+)
+
+func contains(all []string, name string) bool { return slices.Contains(all, name) }
+
+func newTCPInlet(c *console) *cobra.Command {
+	return group("tcp-inlet", "Listen on ports that lead to TCP outlets", newInletCreate(c), newInletList(c),
+		newInletShow(c), newInletDelete(c))
+}
+
+// inletOptions are those of tcp-inlet create.
+type inletOptions struct {
+	at                           *nodeName
+	from                         hostPortValue
+	to, via, identity, alias     string
+	authorized                   identifierValue
+	connectionWait, retryWait    duration
+	timeout                      duration
+	noWait, udp, noFallback, tls bool
+}
+
+func newInletCreate(c *console) *cobra.Command {
+	o := inletOptions{
+		connectionWait: duration(5 * time.Second), retryWait: duration(20 * time.Second), timeout: duration(10 * time.Second),
+	}
+	cmd := &cobra.Command{
+		Use:   "create",
+		Short: "Listen on a port that leads to a TCP outlet",
+		Long: `Has a node listen on a port; what connects to it is connected to what the outlet at
+the end of the route leads to. Without --from a free port is taken and printed.`,
+		Example: `  # Port 7000 leads to the database behind the outlet of n1
+  ockam tcp-inlet create --at n2 --from 7000 --to /node/n1/secure/api/service/outlet
+
+  # With a name of its own, and without waiting for n1
+  ockam tcp-inlet create --alias db --to /node/n1/service/outlet --no-connection-wait`,
+		Args: arguments(0, 0),
+	}
+	f := cmd.Flags()
+	o.at = atFlag(cmd)
+	f.Var(&o.from, "from", "where to listen: host:port, or a port; a free one if it is left out")
+	f.StringVar(&o.to, "to", "", "route to the outlet")
+	f.StringVar(&o.via, "via", "", "the relay of the default route")
+	f.StringVar(&o.identity, "identity", "", "whose secure channel it is; the node's identity if it is left out")
+	f.Var(&o.authorized, "authorized", "who must be at the far end of the secure channel")
+	f.StringVar(&o.alias, "alias", "", "its name; a random one if it is left out")
+	f.Var(&o.connectionWait, "connection-wait", "how long the node waits for the outlet")
+	f.Var(&o.retryWait, "retry-wait", "how long to wait before a node that failed is asked again; 0 for never")
+	f.Var(&o.timeout, "timeout", "how long to wait for the node's answer")
+	f.BoolVar(&o.noWait, "no-connection-wait", false, "do not wait for the outlet")
+	require(cmd, false)
+	checkAlias := func(cmd *cobra.Command, _ []string) error {
+		if strings.Contains(o.alias, ":") {
+			return &usageError{cmd: cmd, text: fmt.Sprintf("invalid value '%s' for '--alias <ALIAS>': it contains a colon", o.alias)}
+		}
+		return nil
+	}
+	cmd.PreRunE = checkAlias
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return c.at(cmd, *o.at, true, func(ctx context.Context, n *remote) error { return c.createInlet(ctx, n, &o) })
+	}
+	return cmd
+}
+
+func (c *console) createInlet(ctx context.Context, n *remote, o *inletOptions) error {
+	if !strings.HasPrefix(o.to, "/") {
+		return errors.New("invalid value '(None)' for '--to <ROUTE>': No projects found; say a whole route, such as /node/n1/service/outlet") //nolint:staticcheck // the words that scripts look for
+	}
+	if o.via != "" {
+		return errors.New("--via cannot be used with a whole route")
+	}
+	to, err := multiaddr.Parse(o.to)
+	if err != nil {
+		return fmt.Errorf("invalid value '%s' for '--to <ROUTE>': %w", o.to, err)
+	}
+	if to, err = n.store.resolve(ctx, to); err != nil {
+		return err
+	}
+	req := control.CreateInlet{
+		Listen: o.from.HostnamePort, Outlet: to, Alias: o.alias, Authorized: o.authorized.Identifier,
+		WaitForConnection: !o.noWait,
+	}
+	if req.Listen.Host == "" {
+		req.Listen.Host = "127.0.0.1"
+	}
+	if req.Alias == "" {
+		req.Alias = randomName()
+	}
+	if o.identity != "" {
+		id, err := n.store.Named(ctx, o.identity)
+		if err != nil {
+			return err
+		}
+		req.ChannelIdentifier = id.Identifier
+	}
+	wait := time.Duration(o.connectionWait)
+	req.Wait = &wait
+	if err := portIsFree(ctx, req.Listen); err != nil {
+		return err
+	}
+	n.Timeout = time.Duration(o.timeout) + wait
+	made, err := n.CreateInlet(ctx, req)
+	if err != nil {
+		return err
+	}
+	if made.Status != control.Up {
+		c.say(markWarning, "the inlet %s was created; its outlet does not answer yet", made.Alias)
+	}
+	return c.print(result{
+		plain:   markOK + "Created an inlet at the node " + n.name + ", " + made.Bind + "\n" + markText + "to the outlet " + made.OutletAddress,
+		machine: made.Bind, json: shownInlet(made),
+	})
+}
+
+// portIsFree says so in a way that people understand if a port is taken.
+func portIsFree(ctx context.Context, at control.HostnamePort) error {
+	if at.Port == 0 {
+		return nil
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", hostPort(at))
+	if err != nil {
+		return &failure{code: codeExists, err: fmt.Errorf("Another process is already listening on port %d! (%w)", at.Port, err)} //nolint:staticcheck // the words that scripts look for
+	}
+	return l.Close()
+}
+
+// inlets returns the inlets of a node and their names.
+func inlets(ctx context.Context, n *remote) (all []control.InletStatus, names []string, err error) {
+	all, err = n.Inlets(ctx)
+	for _, e := range sorted(all, func(e control.InletStatus) string { return e.Alias }) {
+		names = append(names, e.Alias)
+	}
+	return all, names, err
+}
+
+func inletLines(e control.InletStatus) []string {
+	return []string{"Inlet " + e.Alias + " at " + e.Bind, "is " + strings.ToUpper(shownStatus(e.Status)), "to the outlet " + e.OutletAddress}
+}
+
+func newInletList(c *console) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the TCP inlets of a node",
+		Example: `  # Of the default node
+  ockam tcp-inlet list
+
+  # The ports of another one
+  ockam tcp-inlet list --at n2 --jq '.[].bind_addr'`,
+		Args: arguments(0, 0),
+	}
+	at := atFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return c.at(cmd, *at, false, func(ctx context.Context, n *remote) error {
+			all, _, err := inlets(ctx, n)
+			if err != nil {
+				return err
+			}
+			items, lines := []any{}, [][]string{}
+			for _, e := range all {
+				items, lines = append(items, shownInlet(e)), append(lines, inletLines(e))
+			}
+			return c.print(result{plain: list("TCP inlet", lines) + noneAt(len(all), n), json: items})
+		})
+	}
+	return cmd
+}
+
+func newInletShow(c *console) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show [NAME]",
+		Short: "Show a TCP inlet",
+		Example: `  # All about it
+  ockam tcp-inlet show db
+
+  # Whether its outlet answers
+  ockam tcp-inlet show db --at n2 --jq .status`,
+		Args: arguments(0, 1),
+	}
+	at := atFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return c.at(cmd, *at, false, func(ctx context.Context, n *remote) error {
+			all, names, err := inlets(ctx, n)
+			if err != nil {
+				return err
+			}
+			chosen, err := c.toShow(selection{kind: "TCP inlet", names: names, name: strings.Join(args, "")})
+			if err != nil {
+				return err
+			}
+			for _, e := range all {
+				if !contains(chosen, e.Alias) {
+					continue
+				}
+				if err := c.print(result{plain: markText + strings.Join(inletLines(e), "\n"+markText), json: shownInlet(e)}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return cmd
+}
+
+func newInletDelete(c *console) *cobra.Command {
+	all, yes := false, false
+	cmd := &cobra.Command{
+		Use:   "delete [NAME]",
+		Short: "Delete TCP inlets",
+		Example: `  # One of them
+  ockam tcp-inlet delete db --at n2 --yes
+
+  # All of the default node
+  ockam tcp-inlet delete --all --yes`,
+		Args: arguments(0, 1),
+	}
+	at := atFlag(cmd)
+	deleteFlags(cmd, "inlet", &all, &yes)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return c.at(cmd, *at, false, func(ctx context.Context, n *remote) error {
+			_, names, err := inlets(ctx, n)
+			if err != nil {
+				return err
+			}
+			chosen, err := c.toDelete(selection{kind: "TCP inlet", names: names, name: strings.Join(args, ""), all: all, yes: yes})
+			if err != nil {
+				return err
+			}
+			return c.forEach(chosen, all, func(name string) error {
+				if _, err := n.DeleteInlet(ctx, name); err != nil {
+					return whenAbsent(err, "TCP inlet", name)
+				}
+				return c.print(result{
+					plain: markOK + "The inlet " + name + " of the node " + n.name + " has been deleted",
+					json:  object{"alias": name, "node": n.name},
+				})
+			})
+		})
+	}
+	return cmd
+}
