@@ -31,6 +31,12 @@ func (s *Store) LockNode(name string) (unlock func(), err error) {
 		}
 		return nil, fmt.Errorf("state: lock %s: %w", path, err)
 	}
+	if locked, err := f.Stat(); err == nil {
+		if now, err := os.Stat(path); err != nil || !os.SameFile(locked, now) { // the home was reset meanwhile
+			_ = f.Close()
+			return s.LockNode(name)
+		}
+	}
 	// The number is for people: it is the lock that counts.
 	if err := f.Truncate(0); err == nil {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
@@ -72,5 +78,31 @@ func lockFile(path string) (unlock func(), err error) {
 			return func() { _ = f.Close() }, nil
 		}
 		_ = f.Close() // replaced, or removed, while we waited
+	}
+}
+
+// lockHome locks a home: together with others, or to reset it, alone; then the
+// error is ErrInUse if others have it open. It is the folder itself that is
+// locked, so that nothing is left. An open database must not be removed: its
+// journal would be taken for that of the next one.
+func lockHome(dir string, alone bool) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, explain(dir, err)
+	}
+	how := syscall.LOCK_SH
+	if alone {
+		how = syscall.LOCK_EX | syscall.LOCK_NB
+	}
+	for {
+		switch err := syscall.Flock(int(f.Fd()), how); {
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			_ = f.Close()
+			return nil, inUse(filepath.Join(dir, fileName), nil)
+		default: // or a file system that cannot lock: nothing to be done about that
+			return func() { _ = f.Close() }, nil
+		}
 	}
 }
