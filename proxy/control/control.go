@@ -17,7 +17,10 @@
 // identifier) or, where zero means something, a nil pointer.
 package control
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Address is the name of the worker that answers node API requests.
 const Address = "_internal.nodemanager"
@@ -37,6 +40,21 @@ var (
 	// ErrNotSupported means that the node does not do that.
 	ErrNotSupported = errors.New("control: not supported by this node")
 )
+
+// Errorf returns an error that is kind, one of the errors above, and has just
+// the text: what a Node returns for people to read.
+func Errorf(kind error, format string, args ...any) error {
+	return kindError{kind, fmt.Sprintf(format, args...)}
+}
+
+// A kindError is an error with a text that does not show what it wraps.
+type kindError struct {
+	kind error
+	text string
+}
+
+func (e kindError) Error() string { return e.text }
+func (e kindError) Unwrap() error { return e.kind }
 
 // Errors of the parsers.
 var (

@@ -180,8 +180,8 @@ func ParseError(r Response) *Error {
 	return e
 }
 
-// printable cuts what came from the network down to what can stand in a text.
-func printable(s string) string {
+// clip cuts what came from the network down to what can stand in a text.
+func clip(s string) string {
 	const most = 1024
 	if len(s) > most {
 		s = s[:most]
