@@ -56,14 +56,14 @@ type kindError struct {
 func (e kindError) Error() string { return e.text }
 func (e kindError) Unwrap() error { return e.kind }
 
-// Errors of the parsers.
+// Causes of the errors of Append and Parse functions.
 var (
-	// ErrMalformed is returned when the input is not what the layout demands.
-	ErrMalformed = errors.New("control: malformed value")
-	// ErrTruncated is returned when the input ends inside a value.
-	ErrTruncated = errors.New("control: input ends inside a value")
-	// ErrMissing is returned when a mandatory field is absent.
-	ErrMissing = errors.New("control: mandatory field is missing")
+	// ErrMalformed is the cause when the input is not what the layout demands.
+	ErrMalformed = errors.New("malformed value")
+	// ErrTruncated is the cause when the input ends inside a value.
+	ErrTruncated = errors.New("input ends inside a value")
+	// ErrMissing is the cause when a mandatory field is absent.
+	ErrMissing = errors.New("mandatory field is missing")
 )
 
 // A Method says what a request wants done. The zero Method is that of a request

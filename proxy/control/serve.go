@@ -120,7 +120,7 @@ func ableWith[N any](n Node, body []byte, v Body) (N, error) {
 	if err != nil {
 		return a, err
 	}
-	if _, err := Parse(body, v); err != nil {
+	if _, err := parse(body, v); err != nil {
 		return a, errBody{err}
 	}
 	return a, nil

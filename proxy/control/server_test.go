@@ -323,7 +323,7 @@ func TestAnswerTooLarge(t *testing.T) {
 type large struct{ small }
 
 func (large) SendMessage(context.Context, control.SendMessage) ([]byte, error) {
-	return bytes.Repeat([]byte{0xff}, transports.MaxFrame), nil
+	return bytes.Repeat([]byte{0xff}, transports.MaxFrame/2), nil // two bytes each
 }
 
 func TestErrorf(t *testing.T) {
