@@ -10,3 +10,6 @@ func lockFile(string) (unlock func(), err error) { return func() {}, nil }
 
 // lockHome does nothing here.
 func lockHome(string, bool) (unlock func(), err error) { return func() {}, nil }
+
+// removeLock does nothing here.
+func (s *Store) removeLock(string) {}

@@ -15,11 +15,11 @@ import (
 // home, until unlock is called or the process ends, in whatever way. The error
 // is ErrRunning if one does.
 func (s *Store) LockNode(name string) (unlock func(), err error) {
-	dir := filepath.Join(filepath.Dir(s.path), locksFolder)
+	dir := filepath.Join(s.home(), locksFolder)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, explain(dir, err)
 	}
-	path := filepath.Join(dir, strings.ReplaceAll(name, string(filepath.Separator), "_"))
+	path := s.lockPath(name)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, explain(path, err)
@@ -42,6 +42,21 @@ func (s *Store) LockNode(name string) (unlock func(), err error) {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
 	return func() { _ = f.Close() }, nil
+}
+
+func (s *Store) lockPath(name string) string {
+	return filepath.Join(s.home(), locksFolder, strings.ReplaceAll(name, string(filepath.Separator), "_"))
+}
+
+// removeLock removes the file of a lock unless somebody has the lock.
+func (s *Store) removeLock(name string) {
+	if _, err := os.Stat(s.lockPath(name)); err != nil {
+		return
+	}
+	if unlock, err := s.LockNode(name); err == nil {
+		_ = os.Remove(s.lockPath(name))
+		unlock()
+	}
 }
 
 func running(name string, f *os.File) error {
