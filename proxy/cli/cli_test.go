@@ -24,7 +24,14 @@ import (
 	"ockam/proxy/node"
 )
 
+// noSleep keeps programs built with the race detector from sleeping for a
+// second when they end: hundreds are run here.
+const noSleep = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
+	if os.Getenv("GORACE") == "" {
+		_ = os.Setenv("GORACE", noSleep) // else the tests are slow, no more
+	}
 	testscript.Main(m, map[string]func(){
 		"ockam": func() {
 			if os.Getenv("FAKE_NODES") != "" {
@@ -64,6 +71,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("OCKAM_HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("GORACE", os.Getenv("GORACE"))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until},
@@ -81,7 +89,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	cmd := exec.Command(program, args[2:]...)
 	cmd.Dir = ts.Getenv("WORK")
-	for _, name := range []string{"PATH", "OCKAM_HOME", "FAKE_NODES", "OCKAM_LOG_LEVEL"} {
+	for _, name := range []string{"PATH", "OCKAM_HOME", "FAKE_NODES", "OCKAM_LOG_LEVEL", "GORACE"} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}

@@ -94,7 +94,7 @@ func TestRecorded(t *testing.T) {
 		t.Run(file, func(t *testing.T) {
 			for i, r := range all.Cases {
 				t.Run(fmt.Sprintf("%03d %s", i, r.Name), func(t *testing.T) {
-					if why := r.adapt(file); why != "" {
+					if why := r.adapt(); why != "" {
 						t.Skip(why)
 					}
 					base := made.after(t, dir, r.Setup)
@@ -112,7 +112,7 @@ func TestRecorded(t *testing.T) {
 }
 
 // adapt puts in the stand-ins. It says why a recording cannot be replayed.
-func (r *recording) adapt(file string) (why string) {
+func (r *recording) adapt() (why string) {
 	if why := decided[r.Name]; why != "" {
 		return "differs: " + why
 	}
