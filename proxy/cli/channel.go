@@ -145,7 +145,7 @@ func newChannelShow(c *console) *cobra.Command {
 		Args: arguments(0, 1),
 	}
 	at := atFlag(cmd)
-	requireArgument(cmd, "ADDRESS")
+	requireAddress(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return c.at(cmd, *at, false, func(ctx context.Context, n *remote) error {
 			shown, err := n.SecureChannel(ctx, tunnel.LocalAddress(args[0]))
@@ -180,7 +180,7 @@ func newChannelDelete(c *console) *cobra.Command {
 	}
 	at := atFlag(cmd)
 	deleteFlags(cmd, "secure channel", nil, &yes)
-	requireArgument(cmd, "ADDRESS")
+	requireAddress(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		address := strings.TrimPrefix(args[0], "/service/")
 		return c.at(cmd, *at, false, func(ctx context.Context, n *remote) error {
@@ -198,16 +198,16 @@ func newChannelDelete(c *console) *cobra.Command {
 	return cmd
 }
 
-// requireArgument demands the argument of cmd; without any argument at all its
+// requireAddress demands the argument of cmd; without any argument at all its
 // help is printed.
-func requireArgument(cmd *cobra.Command, name string) {
+func requireAddress(cmd *cobra.Command) {
 	before := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 && cmd.Flags().NFlag() == 0 {
 			return helpInstead(cmd)
 		}
 		if len(args) == 0 {
-			return &usageError{cmd: cmd, text: "an argument is missing: <" + name + ">"}
+			return &usageError{cmd: cmd, text: "an argument is missing: <ADDRESS>"}
 		}
 		if before != nil {
 			return before(cmd, args)

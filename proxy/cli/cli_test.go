@@ -25,7 +25,14 @@ import (
 	"ockam/proxy/state"
 )
 
+// noSleep keeps programs built with the race detector from sleeping for a
+// second when they end: hundreds are run here.
+const noSleep = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
+	if os.Getenv("GORACE") == "" {
+		_ = os.Setenv("GORACE", noSleep) // else the tests are slow, no more
+	}
 	testscript.Main(m, map[string]func(){
 		"ockam": func() {
 			if os.Getenv("FAKE_NODES") != "" {
@@ -66,12 +73,10 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			home := filepath.Join(e.WorkDir, "home")
 			e.Setenv("OCKAM_HOME", home)
+			e.Setenv("GORACE", os.Getenv("GORACE"))
 			e.Defer(func() {
-				for _, n := range nodesOf(t, home) {
-					if p, err := os.FindProcess(n.Process.PID); err == nil && n.Running() {
-						t.Errorf("the node %s was left running", n.Name)
-						_ = p.Kill()
-					}
+				if left := endNodes(t, home); len(left) > 0 {
+					t.Errorf("nodes were left running: %v", left)
 				}
 			})
 			return nil
@@ -95,6 +100,18 @@ func nodesOf(t testing.TB, home string) []state.Node {
 		t.Error(err)
 	}
 	return all
+}
+
+// endNodes ends the processes of the nodes of a home and returns the names of
+// those that ran.
+func endNodes(t testing.TB, home string) (left []string) {
+	for _, n := range nodesOf(t, home) {
+		if p, err := os.FindProcess(n.Process.PID); err == nil && n.Running() {
+			left = append(left, n.Name)
+			_ = p.Kill() // it may have ended by now
+		}
+	}
+	return left
 }
 
 // kill9 is "kill9 NODE": it kills the process of a node without a warning.
@@ -125,7 +142,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	cmd := exec.Command(program, args[2:]...)
 	cmd.Dir = ts.Getenv("WORK")
-	for _, name := range []string{"PATH", "OCKAM_HOME", "FAKE_NODES", "OCKAM_LOG_LEVEL"} {
+	for _, name := range []string{"PATH", "OCKAM_HOME", "FAKE_NODES", "OCKAM_LOG_LEVEL", "GORACE"} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}

@@ -95,7 +95,7 @@ func newConnectionShow(c *console) *cobra.Command {
 		Args: arguments(0, 1),
 	}
 	at := atFlag(cmd)
-	requireArgument(cmd, "ADDRESS")
+	requireAddress(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return c.at(cmd, *at, false, func(ctx context.Context, n *remote) error {
 			e, err := n.Connection(ctx, args[0])
@@ -124,7 +124,7 @@ func newConnectionDelete(c *console) *cobra.Command {
 	}
 	at := atFlag(cmd)
 	deleteFlags(cmd, "", nil, &yes)
-	requireArgument(cmd, "ADDRESS")
+	requireAddress(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return c.at(cmd, *at, false, func(ctx context.Context, n *remote) error {
 			if err := c.confirm(yes, "Close the connection "+args[0]+"?"); err != nil {
@@ -151,7 +151,7 @@ func newListenerCreate(c *console) *cobra.Command {
 		Args: arguments(0, 1),
 	}
 	at := atFlag(cmd)
-	requireArgument(cmd, "ADDRESS")
+	requireAddress(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return c.at(cmd, *at, true, func(ctx context.Context, n *remote) error {
 			if _, _, err := net.SplitHostPort(args[0]); err != nil {
@@ -183,7 +183,7 @@ func newListenerShow(c *console) *cobra.Command {
 		Args: arguments(0, 1),
 	}
 	at := atFlag(cmd)
-	requireArgument(cmd, "ADDRESS")
+	requireAddress(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return c.at(cmd, *at, false, func(ctx context.Context, n *remote) error {
 			e, err := n.Listener(ctx, args[0])
@@ -210,7 +210,7 @@ func newListenerDelete(c *console) *cobra.Command {
 	}
 	at := atFlag(cmd)
 	deleteFlags(cmd, "", nil, &yes)
-	requireArgument(cmd, "ADDRESS")
+	requireAddress(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return c.at(cmd, *at, false, func(ctx context.Context, n *remote) error {
 			if _, err := n.Listener(ctx, args[0]); err != nil {

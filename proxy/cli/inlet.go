@@ -24,13 +24,13 @@ func newTCPInlet(c *console) *cobra.Command {
 
 // inletOptions are those of tcp-inlet create.
 type inletOptions struct {
-	at                           *nodeName
-	from                         hostPortValue
-	to, via, identity, alias     string
-	authorized                   identifierValue
-	connectionWait, retryWait    duration
-	timeout                      duration
-	noWait, udp, noFallback, tls bool
+	at                        *nodeName
+	from                      hostPortValue
+	to, via, identity, alias  string
+	authorized                identifierValue
+	connectionWait, retryWait duration
+	timeout                   duration
+	noWait                    bool
 }
 
 func newInletCreate(c *console) *cobra.Command {
@@ -77,7 +77,7 @@ the end of the route leads to. Without --from a free port is taken and printed.`
 
 func (c *console) createInlet(ctx context.Context, n *remote, o *inletOptions) error {
 	if !strings.HasPrefix(o.to, "/") {
-		return errors.New("invalid value '(None)' for '--to <ROUTE>': No projects found; say a whole route, such as /node/n1/service/outlet") //nolint:staticcheck // the words that scripts look for
+		return errors.New("invalid value '(None)' for '--to <ROUTE>': No projects found; say a whole route, such as /node/n1/service/outlet")
 	}
 	if o.via != "" {
 		return errors.New("--via cannot be used with a whole route")

@@ -74,44 +74,29 @@ func (v *OutletStatus) layout() layout {
 	return record(body(1, &v.Target), address(2, &v.Address), optText(3, &v.Payload))
 }
 
-// A ReturnTiming says when the creation of a relay is answered.
-type ReturnTiming uint8
+// HostnamePort is a host name or IP address, and a port.
+type HostnamePort struct {
+	Host string // 0
+	Port uint16 // 1
+}
 
-// The timings; the numbers are those on the wire.
+func (v *HostnamePort) layout() layout { return tuple(text(0, &v.Host), integer(1, &v.Port)) }
+
+// PortRange is a range of ports, both included.
+type PortRange struct {
+	First uint16 // 0
+	Last  uint16 // 1
+}
+
+func (v *PortRange) layout() layout { return tuple(integer(0, &v.First), integer(1, &v.Last)) }
+
+// A ConnectionStatus says whether an inlet or relay is connected.
+type ConnectionStatus uint8
+
+// The two there are; the numbers are those on the wire.
 const (
-	Immediately     ReturnTiming = 1
-	AfterConnection ReturnTiming = 2
+	Down ConnectionStatus = 0
+	Up   ConnectionStatus = 1
 )
 
-// CreateRelay is the request of POST /node/relay.
-type CreateRelay struct {
-	At         multiaddr.Addr      // 1: the node with the relay service
-	Name       string              // 2: on this node
-	Authorized identity.Identifier // 3, optional: who must be at the relay
-	Address    string              // 4, optional: the name at the relay; absent: a random one
-	Return     ReturnTiming        // 5
-}
-
-func (v *CreateRelay) layout() layout {
-	return record(place(1, &v.At), text(2, &v.Name), optIdentifier(3, &v.Authorized), optText(4, &v.Address),
-		choice(5, &v.Return, Immediately, AfterConnection))
-}
-
-// RelayInfo describes a relay as seen by who registered it. The optional fields
-// but the last are there while it is Up.
-type RelayInfo struct {
-	ForwardingRoute string           // 1, optional: addresses joined by " => "
-	RemoteAddress   string           // 2, optional: forward_to_NAME
-	WorkerAddress   string           // 3, optional: as TYPE#NAME
-	Flow            *FlowControlID   // 4, optional
-	Status          ConnectionStatus // 5
-	Destination     multiaddr.Addr   // 6
-	Name            string           // 7
-	LastFailure     string           // 8, optional: the reference never fills it
-}
-
-func (v *RelayInfo) layout() layout {
-	return record(optText(1, &v.ForwardingRoute), optText(2, &v.RemoteAddress), optText(3, &v.WorkerAddress),
-		optBody(4, &v.Flow), connection(5, &v.Status), place(6, &v.Destination), text(7, &v.Name),
-		optText(8, &v.LastFailure))
-}
+func connection(key uint64, p *ConnectionStatus) field { return choice(key, p, Down, Up) }

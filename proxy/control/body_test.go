@@ -173,6 +173,8 @@ func loosen(t *testing.T, out, b []byte) (loose, rest []byte) {
 	major, n, size := b[0]>>5, int(b[0]&0x1f), 1
 	if n == 24 {
 		n, size = int(b[1]), 2
+	} else if n == 25 && major != 7 {
+		n, size = int(b[1])<<8|int(b[2]), 3
 	} else if n > 24 {
 		n, size = 0, 1+1<<(n-24)
 	}

@@ -114,7 +114,7 @@ func (w waiter) HandleMessage(m *tunnel.Message) error {
 func (c *Client) do(ctx context.Context, m Method, path string, body Body) (Response, error) {
 	r := Request{Method: m, Path: path}
 	if body != nil {
-		enc, err := Append(nil, body)
+		enc, err := body.layout().append(nil)
 		if err != nil {
 			return Response{}, fmt.Errorf("control: %v %s: %w", m, path, err)
 		}
@@ -136,7 +136,7 @@ func (c *Client) call(ctx context.Context, m Method, path string, in, out Body) 
 	case !a.HasBody:
 		return fmt.Errorf("%w: %v %s", ErrNoBody, m, path)
 	}
-	if _, err := Parse(a.Body, out); err != nil {
+	if _, err := parse(a.Body, out); err != nil {
 		return fmt.Errorf("control: answer to %v %s: %w", m, path, err)
 	}
 	return nil

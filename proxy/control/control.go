@@ -17,7 +17,10 @@
 // identifier) or, where zero means something, a nil pointer.
 package control
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Address is the name of the worker that answers node API requests.
 const Address = "_internal.nodemanager"
@@ -38,14 +41,29 @@ var (
 	ErrNotSupported = errors.New("control: not supported by this node")
 )
 
-// Errors of the parsers.
+// Errorf returns an error that is kind, one of the errors above, and has just
+// the text: what a Node returns for people to read.
+func Errorf(kind error, format string, args ...any) error {
+	return kindError{kind, fmt.Sprintf(format, args...)}
+}
+
+// A kindError is an error with a text that does not show what it wraps.
+type kindError struct {
+	kind error
+	text string
+}
+
+func (e kindError) Error() string { return e.text }
+func (e kindError) Unwrap() error { return e.kind }
+
+// Causes of the errors of Append and Parse functions.
 var (
-	// ErrMalformed is returned when the input is not what the layout demands.
-	ErrMalformed = errors.New("control: malformed value")
-	// ErrTruncated is returned when the input ends inside a value.
-	ErrTruncated = errors.New("control: input ends inside a value")
-	// ErrMissing is returned when a mandatory field is absent.
-	ErrMissing = errors.New("control: mandatory field is missing")
+	// ErrMalformed is the cause when the input is not what the layout demands.
+	ErrMalformed = errors.New("malformed value")
+	// ErrTruncated is the cause when the input ends inside a value.
+	ErrTruncated = errors.New("input ends inside a value")
+	// ErrMissing is the cause when a mandatory field is absent.
+	ErrMissing = errors.New("mandatory field is missing")
 )
 
 // A Method says what a request wants done. The zero Method is that of a request

@@ -158,7 +158,7 @@ var ServiceTypes = []string{
 
 func services(ctx context.Context, n Node, kind string, _ []byte) (Body, error) {
 	if !slices.Contains(ServiceTypes, kind) {
-		return nil, &Error{Status: StatusBadRequest, Message: "the service " + printable(kind) + " is not a valid service"}
+		return nil, &Error{Status: StatusBadRequest, Message: "the service " + clip(kind) + " is not a valid service"}
 	}
 	return getList(func(n ServiceNode, ctx context.Context) ([]ServiceStatus, error) {
 		return n.Services(ctx, kind)
@@ -183,7 +183,7 @@ func deleteChannelListener(n ChannelListenerNode, ctx context.Context, a WorkerA
 func forAction(serve serveFunc) serveFunc {
 	return func(ctx context.Context, n Node, arg string, body []byte) (Body, error) {
 		if arg != policy.HandleMessage.String() {
-			return nil, &Error{Status: StatusInternalError, Message: "invalid action: " + printable(arg)}
+			return nil, &Error{Status: StatusInternalError, Message: "invalid action: " + clip(arg)}
 		}
 		return serve(ctx, n, arg, body)
 	}
@@ -202,12 +202,6 @@ func sendMessage(n MessageNode, ctx context.Context, m SendMessage) (byteList, e
 	reply, err := n.SendMessage(ctx, m)
 	return byteList{&reply}, err
 }
-
-// A notFoundError is an ErrNotFound with a text for people.
-type notFoundError struct{ text string }
-
-func (e notFoundError) Error() string { return e.text }
-func (notFoundError) Unwrap() error   { return ErrNotFound }
 
 func byWorker[N, T any](f func(N, context.Context, tunnel.Address) (T, error)) func(N, context.Context, WorkerAddress) (T, error) {
 	return func(n N, ctx context.Context, a WorkerAddress) (T, error) { return f(n, ctx, a.Address) }

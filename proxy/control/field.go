@@ -13,11 +13,24 @@ type Body interface{ layout() layout }
 
 // Append appends v to b. It fails only for values that have no encoding:
 // addresses that were not made by package multiaddr, enums out of range.
-func Append(b []byte, v Body) ([]byte, error) { return v.layout().append(b) }
+func Append(b []byte, v Body) ([]byte, error) {
+	b, err := v.layout().append(b)
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	return b, nil
+}
 
 // Parse reads v from the beginning of b and returns what follows. What it reads
 // shares no memory with b. On error v is undefined.
 func Parse(b []byte, v Body) (rest []byte, err error) {
+	if rest, err = parse(b, v); err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	return rest, nil
+}
+
+func parse(b []byte, v Body) (rest []byte, err error) {
 	d := decoder{b: b}
 	if err := v.layout().parse(&d); err != nil {
 		return nil, err
@@ -33,7 +46,7 @@ type pointer[T any] interface {
 
 // AppendList appends list as an array.
 func AppendList[T any, P pointer[T]](b []byte, list []T) ([]byte, error) {
-	return appendEach(b, list, func(b []byte, v *T) ([]byte, error) { return Append(b, P(v)) })
+	return Append(b, &listBody[T, P]{&list})
 }
 
 // ParseList reads an array. The result shares no memory with b.
@@ -47,8 +60,10 @@ type listBody[T any, P pointer[T]] struct{ list *[]T }
 
 func (l *listBody[T, P]) layout() layout {
 	return layout{
-		append: func(b []byte) ([]byte, error) { return AppendList[T, P](b, *l.list) },
-		parse:  func(d *decoder) error { return parseEach(d, l.list, parseBody[T, P]) },
+		append: func(b []byte) ([]byte, error) {
+			return appendEach(b, *l.list, func(b []byte, v *T) ([]byte, error) { return P(v).layout().append(b) })
+		},
+		parse: func(d *decoder) error { return parseEach(d, l.list, parseBody[T, P]) },
 	}
 }
 
@@ -309,7 +324,7 @@ func texts(key uint64, p *[]string) field {
 // body is a field that is a Body.
 func body(key uint64, p Body) field {
 	return field{key: key, layout: layout{
-		append: func(b []byte) ([]byte, error) { return Append(b, p) },
+		append: func(b []byte) ([]byte, error) { return p.layout().append(b) },
 		parse:  func(d *decoder) error { return p.layout().parse(d) },
 	}}
 }
@@ -319,7 +334,7 @@ func optBody[T any, P pointer[T]](key uint64, p **T) field {
 	return field{
 		key: key, optional: true, absent: func() bool { return *p == nil },
 		layout: layout{
-			append: func(b []byte) ([]byte, error) { return Append(b, P(*p)) },
+			append: func(b []byte) ([]byte, error) { return P(*p).layout().append(b) },
 			parse: func(d *decoder) error {
 				*p = new(T)
 				return P(*p).layout().parse(d)

@@ -94,7 +94,7 @@ func parseMessage(b []byte, header Body) (body []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return Parse(data, header)
+	return parse(data, header)
 }
 
 // method is an optional field whose number on the wire is one less.
@@ -172,7 +172,7 @@ func ParseError(r Response) *Error {
 		d := decoder{b: r.Body}
 		if s, err := d.text(); err == nil {
 			e.Message = s
-		} else if _, err := Parse(r.Body, e); err != nil {
+		} else if _, err := parse(r.Body, e); err != nil {
 			e = &Error{}
 		}
 	}
@@ -180,8 +180,8 @@ func ParseError(r Response) *Error {
 	return e
 }
 
-// printable cuts what came from the network down to what can stand in a text.
-func printable(s string) string {
+// clip cuts what came from the network down to what can stand in a text.
+func clip(s string) string {
 	const most = 1024
 	if len(s) > most {
 		s = s[:most]

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"os"
 	"reflect"
 	"strings"
@@ -170,7 +171,7 @@ func TestParseError(t *testing.T) {
 			if !reflect.DeepEqual(*e, tt.want) {
 				t.Errorf("got %+v, want %+v", *e, tt.want)
 			}
-			if got := e.Unwrap(); got != tt.is {
+			if got := e.Unwrap(); !errors.Is(got, tt.is) {
 				t.Errorf("stands for %v, want %v", got, tt.is)
 			}
 			if e.Error() == "" {

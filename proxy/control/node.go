@@ -12,8 +12,9 @@ import (
 //
 // The methods are called on many goroutines at once. They may take their time;
 // ctx ends when the server is closed. Errors wrap ErrNotFound, ErrExists,
-// ErrBadRequest or ErrNotSupported where those fit; which status that becomes
-// depends on the endpoint. Their text goes to whoever asked.
+// ErrBadRequest or ErrNotSupported where those fit (see Errorf); which status
+// that becomes depends on the endpoint. Their text goes to whoever asked. For
+// things that are not there, some endpoints have the reference's text instead.
 type Node interface {
 	Status(ctx context.Context) (NodeStatus, error)
 	Resources(ctx context.Context) (NodeResources, error)
@@ -38,7 +39,8 @@ type FlowNode interface {
 }
 
 // A MessageNode sends messages along routes and returns the replies. Both are
-// sent as BARE data, which the node adds and takes off.
+// sent as BARE data, which the node adds and takes off. What does not get
+// through fails in the reference with the text "Failed to send message".
 type MessageNode interface {
 	SendMessage(ctx context.Context, m SendMessage) (reply []byte, err error)
 }

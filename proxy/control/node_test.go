@@ -9,15 +9,16 @@ import (
 	"ockam/tunnel"
 )
 
-// join links two routers. It returns the ends of the link.
-func join(t testing.TB, a, b *tunnel.Router, groupA, groupB *tunnel.Group) (linkA, linkB *tunnel.Link) {
+// join links two routers and returns the end of the link at a; what comes to b
+// is of the group.
+func join(t testing.TB, a, b *tunnel.Router, group *tunnel.Group) *tunnel.Link {
 	t.Helper()
 	left, right := transporttest.Pipe(transporttest.PipeOptions{})
-	linkA, err := tunnel.NewLink(a, left.Link(), transporttest.Traits(), groupA)
+	linkA, err := tunnel.NewLink(a, left.Link(), transporttest.Traits(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	linkB, err = tunnel.NewLink(b, right.Link(), transporttest.Traits(), groupB)
+	linkB, err := tunnel.NewLink(b, right.Link(), transporttest.Traits(), group)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func join(t testing.TB, a, b *tunnel.Router, groupA, groupB *tunnel.Group) (link
 		<-done
 		<-done
 	})
-	return linkA, linkB
+	return linkA
 }
 
 // serve runs a server for the node on a router, and returns a client of it on
@@ -48,7 +49,7 @@ func serve(t testing.TB, s *control.Server) *control.Client {
 		t.Fatal(err)
 	}
 	router := tunnel.NewRouter()
-	link, _ := join(t, router, s.Router, nil, group)
+	link := join(t, router, s.Router, group)
 	t.Cleanup(s.Close)
 	return &control.Client{Router: router, Path: link}
 }
@@ -81,12 +82,12 @@ func byHand(t testing.TB, answer func([]byte) []byte) *control.Client {
 		t.Fatal(err)
 	}
 	router := tunnel.NewRouter()
-	link, _ := join(t, router, h.router, nil, group)
+	link := join(t, router, h.router, group)
 	return &control.Client{Router: router, Path: link}
 }
 
-// ask sends raw bytes to the worker at Address and returns the first raw answer.
-// In between goes whatever else the caller does with the result's channel.
+// ask sends raw bytes to the worker at Address and returns where the raw answers
+// come.
 func ask(t testing.TB, c *control.Client, payload []byte) <-chan []byte {
 	t.Helper()
 	answers := make(chan []byte, 16)

@@ -117,7 +117,7 @@ func (v *optResource) layout() layout {
 			if v.resource == nil {
 				return append(b, cborNull), nil
 			}
-			return Append(b, v.resource)
+			return v.resource.layout().append(b)
 		},
 		parse: func(d *decoder) error {
 			if d.null() {

@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"errors"
-	"fmt"
 )
 
 // The functions below make a serveFunc of a method of an ability N of the node
@@ -121,7 +120,7 @@ func ableWith[N any](n Node, body []byte, v Body) (N, error) {
 	if err != nil {
 		return a, err
 	}
-	if _, err := Parse(body, v); err != nil {
+	if _, err := parse(body, v); err != nil {
 		return a, errBody{err}
 	}
 	return a, nil
@@ -144,5 +143,5 @@ func missing(err error, format, name string) error {
 	if !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	return notFoundError{fmt.Sprintf(format, printable(name))}
+	return Errorf(ErrNotFound, format, clip(name))
 }

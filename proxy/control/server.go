@@ -63,8 +63,11 @@ func (s *Server) HandleMessage(m *tunnel.Message) error {
 	}
 	go func() {
 		defer done()
-		// Nobody is left to be told if the answer does not get through.
-		_ = s.send(back, answer(ctx, s.Node, req))
+		err := s.send(back, answer(ctx, s.Node, req))
+		if errors.Is(err, tunnel.ErrTooLarge) {
+			err = s.send(back, failure(req, &Error{Status: StatusInternalError, Message: "the answer is too large"}))
+		}
+		_ = err // nobody is left to be told
 	}()
 	return nil
 }
@@ -129,7 +132,7 @@ func answer(ctx context.Context, n Node, req Request) Response {
 	if !ok {
 		message := "Invalid endpoint: " + req.Method.String() + " " + req.Path
 		return failure(req, &Error{
-			Status: StatusBadRequest, Path: printable(req.Path), Method: req.Method, Message: printable(message),
+			Status: StatusBadRequest, Path: clip(req.Path), Method: req.Method, Message: clip(message),
 		})
 	}
 	body, err := e.serve(ctx, n, arg, req.Body)
@@ -176,7 +179,7 @@ var statuses = []Status{
 
 // failure makes the body of the answer to a request that failed with err.
 func (e endpoint) failure(req Request, arg string, err error) *Error {
-	out := &Error{Status: StatusInternalError, Message: printable(err.Error())}
+	out := &Error{Status: StatusInternalError, Message: clip(err.Error())}
 	if given, ok := errors.AsType[*Error](err); ok {
 		*out = *given
 		if !slices.Contains(statuses, out.Status) {
@@ -186,7 +189,7 @@ func (e endpoint) failure(req Request, arg string, err error) *Error {
 	}
 	_, unread := errors.AsType[errBody](err)
 	if unread || e.named {
-		out.Path, out.Method = printable(req.Path), req.Method
+		out.Path, out.Method = clip(req.Path), req.Method
 	}
 	if unread {
 		return out
@@ -201,7 +204,7 @@ func (e endpoint) failure(req Request, arg string, err error) *Error {
 			out.Status = e.missing
 		}
 		if e.notFound != "" {
-			out.Message = fmt.Sprintf(e.notFound, printable(arg))
+			out.Message = fmt.Sprintf(e.notFound, clip(arg))
 		}
 	case errors.Is(err, ErrBadRequest):
 		out.Status = StatusBadRequest

@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"ockam/proxy/control"
+	"ockam/transports"
 	"ockam/tunnel"
 )
 
@@ -144,93 +144,6 @@ var errFor = map[string]error{
 	"flow control bad address":      errors.New("not local"),
 }
 
-// A fake is a node that fails, or waits, or counts.
-type fake struct {
-	control.Client // for the methods that no test calls
-	err            error
-	hold           chan struct{} // SendMessage waits for it, or for its context
-
-	mu     sync.Mutex
-	ended  int
-	called []string
-}
-
-func (f *fake) note(s string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.called = append(f.called, s)
-	return f.err
-}
-
-func (f *fake) Status(context.Context) (control.NodeStatus, error) {
-	return control.NodeStatus{Name: "n1"}, f.err
-}
-
-func (f *fake) StartService(_ context.Context, kind, address string) error {
-	return f.note(kind + " " + address)
-}
-
-func (f *fake) SendMessage(ctx context.Context, m control.SendMessage) ([]byte, error) {
-	if f.hold != nil {
-		select {
-		case <-f.hold:
-		case <-ctx.Done():
-			f.mu.Lock()
-			f.ended++
-			f.mu.Unlock()
-			return nil, ctx.Err()
-		}
-	}
-	return m.Message, f.err
-}
-
-func (f *fake) CreateRelay(context.Context, control.CreateRelay) (control.RelayInfo, error) {
-	return control.RelayInfo{}, f.err
-}
-
-func (f *fake) CreateInlet(context.Context, control.CreateInlet) (control.InletStatus, error) {
-	return control.InletStatus{}, f.err
-}
-
-func (f *fake) DeleteInlet(context.Context, string) (control.InletStatus, error) {
-	return control.InletStatus{}, f.err
-}
-
-func (f *fake) Inlet(context.Context, string) (control.InletStatus, error) {
-	return control.InletStatus{}, f.err
-}
-
-func (f *fake) DeleteOutlet(context.Context, string) (control.OutletStatus, error) {
-	return control.OutletStatus{}, f.err
-}
-
-func (f *fake) Relay(context.Context, string) (control.RelayInfo, error) {
-	return control.RelayInfo{}, f.err
-}
-func (f *fake) DeleteRelay(context.Context, string) error { return f.err }
-func (f *fake) Connection(context.Context, string) (control.TransportStatus, error) {
-	return control.TransportStatus{}, f.err
-}
-func (f *fake) DeleteConnection(context.Context, string) error { return f.err }
-func (f *fake) Listener(context.Context, string) (control.TransportStatus, error) {
-	return control.TransportStatus{}, f.err
-}
-func (f *fake) DeleteListener(context.Context, string) error { return f.err }
-
-func (f *fake) AddConsumer(context.Context, control.AddConsumer) error { return f.err }
-
-func (f *fake) SecureChannel(context.Context, tunnel.Address) (control.ShowSecureChannelResponse, error) {
-	return control.ShowSecureChannelResponse{}, f.err
-}
-
-func (f *fake) DeleteSecureChannel(context.Context, tunnel.Address) (control.DeleteSecureChannelResponse, error) {
-	return control.DeleteSecureChannelResponse{}, f.err
-}
-
-func (f *fake) Policy(context.Context, control.ResourceTypeOrName) (control.Policy, error) {
-	return control.Policy{}, f.err
-}
-
 // TestNotFound compares what the server says of missing things with what the
 // reference's node said.
 func TestNotFound(t *testing.T) {
@@ -307,15 +220,6 @@ func deleteInlet(ctx context.Context, c *control.Client) error {
 func createRelay(ctx context.Context, c *control.Client) error {
 	_, err := c.CreateRelay(ctx, control.CreateRelay{Return: control.Immediately})
 	return err
-}
-
-// small is a node that can do nothing.
-type small struct{}
-
-func (small) Status(context.Context) (control.NodeStatus, error) { return control.NodeStatus{}, nil }
-
-func (small) Resources(context.Context) (control.NodeResources, error) {
-	return control.NodeResources{}, nil
 }
 
 func TestNotSupported(t *testing.T) {
@@ -403,5 +307,32 @@ func TestServerDrops(t *testing.T) {
 		if err := s.HandleMessage(m); err == nil {
 			t.Errorf("%s: no error", tt.name)
 		}
+	}
+}
+
+// TestAnswerTooLarge has the node say more than a frame holds.
+func TestAnswerTooLarge(t *testing.T) {
+	c := serve(t, &control.Server{Node: &large{}})
+	_, err := c.SendMessage(t.Context(), control.SendMessage{Route: "/service/x"})
+	if e, ok := errors.AsType[*control.Error](err); !ok || e.Status != control.StatusInternalError {
+		t.Errorf("got %v", err)
+	}
+}
+
+// large is a node whose messages have large replies.
+type large struct{ small }
+
+func (large) SendMessage(context.Context, control.SendMessage) ([]byte, error) {
+	return bytes.Repeat([]byte{0xff}, transports.MaxFrame/2), nil // two bytes each
+}
+
+func TestErrorf(t *testing.T) {
+	err := control.Errorf(control.ErrExists, "inlet %s exists", "in1")
+	if err.Error() != "inlet in1 exists" || !errors.Is(err, control.ErrExists) {
+		t.Errorf("got %v", err)
+	}
+	c := serve(t, &control.Server{Node: &fake{err: err}})
+	if err := createInlet(t.Context(), c); err == nil || err.Error() != "inlet in1 exists" {
+		t.Errorf("the client got %v", err)
 	}
 }

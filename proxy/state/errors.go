@@ -31,6 +31,9 @@ func isBusy(err error) bool {
 // with what to do. Other errors, those of this package and of the packages
 // whose data it keeps, stay as they are.
 func explain(path string, err error) error {
+	if _, ok := errors.AsType[*explained](err); ok {
+		return err // it is about another file
+	}
 	advice := ""
 	switch code := primary(err); {
 	case code == sqlite3.SQLITE_FULL, errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
@@ -47,10 +50,19 @@ func explain(path string, err error) error {
 	case code == 0 && !isFileError(err):
 		return err
 	default:
-		return fmt.Errorf("state: %s: %w", path, err)
+		return &explained{fmt.Sprintf("state: %s: %v", path, err), err}
 	}
-	return fmt.Errorf("state: %s: %s: %w", path, advice, err)
+	return &explained{fmt.Sprintf("state: %s: %s: %v", path, advice, err), err}
 }
+
+// explained is an error that names its file.
+type explained struct {
+	text string
+	err  error
+}
+
+func (e *explained) Error() string { return e.text }
+func (e *explained) Unwrap() error { return e.err }
 
 func isFileError(err error) bool {
 	_, ok := errors.AsType[*fs.PathError](err)

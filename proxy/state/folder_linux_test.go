@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ockam/proxy/state"
+	"ockam/tunnel/identity"
 )
 
 // mount puts a small file system of its own on a folder.
@@ -188,4 +189,67 @@ func TestLocksSurvive(t *testing.T) {
 	if after := locks(); after == 0 {
 		t.Errorf("%d locks before, %d after", before, after)
 	}
+}
+
+// TestVaultOnReadOnlyDisk: a vault whose file cannot be written is refused with
+// its path, and nothing is changed in the database.
+func TestVaultOnReadOnlyDisk(t *testing.T) {
+	disk := mount(t, "1m")
+	s := open(t, home(t))
+	ctx := t.Context()
+	createVault(t, s, "default", "")
+	path := filepath.Join(disk, "vault")
+	createVault(t, s, "v", path)
+	createIn(t, s, "app")
+	works(t, s, "app")
+	createVault(t, s, "empty", filepath.Join(disk, "empty"))
+	if err := unix.Mount("", disk, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(what string, err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), disk) || !strings.Contains(err.Error(), "must be able to write") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err := s.CreateIdentityIn(ctx, "v", "more", identity.CreateOptions{})
+	refused("create an identity", err)
+	_, err = s.CreateVault(ctx, "w", filepath.Join(disk, "w"))
+	refused("create a vault", err)
+	refused("delete a vault", s.DeleteVault(ctx, "empty"))
+	_, err = s.RotateIdentity(ctx, "app", identity.RotateOptions{})
+	refused("rotate", err)
+	if all, err := s.Vaults(ctx); err != nil || len(all) != 3 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if all, err := s.Identities(ctx); err != nil || len(all) != 1 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	works(t, s, "app") // reading is enough for that
+}
+
+// TestVaultOnFullDisk: what was in the file of a vault stays when no more fits.
+func TestVaultOnFullDisk(t *testing.T) {
+	disk := mount(t, "16k")
+	s := open(t, home(t))
+	createVault(t, s, "default", "")
+	path := filepath.Join(disk, "vault")
+	createVault(t, s, "v", path)
+	done := 0
+	for ; done < 10000; done++ {
+		_, err := s.CreateIdentityIn(t.Context(), "v", fmt.Sprint(done), identity.CreateOptions{})
+		if err == nil {
+			continue
+		}
+		if !strings.Contains(err.Error(), "no room") || !strings.Contains(err.Error(), path) {
+			t.Errorf("%q does not say what to do", err)
+		}
+		break
+	}
+	t.Logf("full after %d identities", done)
+	whole(t, s)
+	if all, err := s.Identities(t.Context()); err != nil || len(all) != done || done == 0 {
+		t.Errorf("%d identities, %v, want %d", len(all), err, done)
+	}
+	wantFiles(t, disk, "vault")
 }

@@ -195,8 +195,10 @@ func (s *Store) DeleteIdentity(ctx context.Context, name string) error {
 				return err
 			}
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM purpose_key WHERE identifier = ?", n.Identifier.String()); err != nil {
-			return err
+		for _, table := range []string{"purpose_key", "former_purpose_key"} {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE identifier = ?", n.Identifier.String()); err != nil {
+				return err
+			}
 		}
 		return s.deleteNamed(ctx, tx, kindIdentity, n.sequence)
 	})
@@ -227,14 +229,16 @@ func (s *Store) identityIsUnused(ctx context.Context, tx *sql.Tx, n *Named) erro
 	}
 }
 
-// keysOf returns the present keys of an identity.
+// keysOf returns the keys of an identity, except identity keys before a rotation,
+// which are gone.
 func (s *Store) keysOf(ctx context.Context, tx *sql.Tx, n *Named) ([]vault.Handle, error) {
 	h, err := history(ctx, tx, n.Identifier)
 	if err != nil {
 		return nil, err
 	}
 	keys := []vault.Handle{h.LatestKey().Handle()}
-	attestations, err := names(ctx, tx, "SELECT attestation FROM purpose_key WHERE identifier = ?", n.Identifier.String())
+	attestations, err := names(ctx, tx, "SELECT attestation FROM purpose_key WHERE identifier = ?1 "+
+		"UNION ALL SELECT attestation FROM former_purpose_key WHERE identifier = ?1", n.Identifier.String())
 	if err != nil {
 		return nil, err
 	}

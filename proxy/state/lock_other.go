@@ -7,3 +7,9 @@ func (s *Store) LockNode(string) (unlock func(), err error) { return func() {}, 
 
 // lockFile does nothing here; the lock of the database has to suffice.
 func lockFile(string) (unlock func(), err error) { return func() {}, nil }
+
+// lockHome does nothing here.
+func lockHome(string, bool) (unlock func(), err error) { return func() {}, nil }
+
+// removeLock does nothing here.
+func (s *Store) removeLock(string) {}

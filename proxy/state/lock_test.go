@@ -45,3 +45,29 @@ func TestLockNode(t *testing.T) {
 	}
 	again()
 }
+
+// TestLocksGoWithNodes: nodes that were deleted leave no lock behind, but one
+// that is held stays.
+func TestLocksGoWithNodes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "home")
+	s := open(t, dir)
+	createNode(t, s, "a")
+	unlock, err := s.LockNode("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	locks := filepath.Join(dir, "locks")
+	if err := s.DeleteNode(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, locks, "a")
+	if _, err := s.LockNode("a"); !errors.Is(err, state.ErrRunning) {
+		t.Errorf("got %v, want ErrRunning", err)
+	}
+	unlock()
+	createNode(t, s, "a")
+	if err := s.DeleteNode(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, locks)
+}

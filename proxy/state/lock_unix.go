@@ -15,11 +15,11 @@ import (
 // home, until unlock is called or the process ends, in whatever way. The error
 // is ErrRunning if one does.
 func (s *Store) LockNode(name string) (unlock func(), err error) {
-	dir := filepath.Join(filepath.Dir(s.path), locksFolder)
+	dir := filepath.Join(s.home(), locksFolder)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, explain(dir, err)
 	}
-	path := filepath.Join(dir, strings.ReplaceAll(name, string(filepath.Separator), "_"))
+	path := s.lockPath(name)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, explain(path, err)
@@ -31,11 +31,32 @@ func (s *Store) LockNode(name string) (unlock func(), err error) {
 		}
 		return nil, fmt.Errorf("state: lock %s: %w", path, err)
 	}
+	if locked, err := f.Stat(); err == nil {
+		if now, err := os.Stat(path); err != nil || !os.SameFile(locked, now) { // the home was reset meanwhile
+			_ = f.Close()
+			return s.LockNode(name)
+		}
+	}
 	// The number is for people: it is the lock that counts.
 	if err := f.Truncate(0); err == nil {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
 	return func() { _ = f.Close() }, nil
+}
+
+func (s *Store) lockPath(name string) string {
+	return filepath.Join(s.home(), locksFolder, strings.ReplaceAll(name, string(filepath.Separator), "_"))
+}
+
+// removeLock removes the file of a lock unless somebody has the lock.
+func (s *Store) removeLock(name string) {
+	if _, err := os.Stat(s.lockPath(name)); err != nil {
+		return
+	}
+	if unlock, err := s.LockNode(name); err == nil {
+		_ = os.Remove(s.lockPath(name))
+		unlock()
+	}
 }
 
 func running(name string, f *os.File) error {
@@ -72,5 +93,31 @@ func lockFile(path string) (unlock func(), err error) {
 			return func() { _ = f.Close() }, nil
 		}
 		_ = f.Close() // replaced, or removed, while we waited
+	}
+}
+
+// lockHome locks a home: together with others, or to reset it, alone; then the
+// error is ErrInUse if others have it open. It is the folder itself that is
+// locked, so that nothing is left. An open database must not be removed: its
+// journal would be taken for that of the next one.
+func lockHome(dir string, alone bool) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, explain(dir, err)
+	}
+	how := syscall.LOCK_SH
+	if alone {
+		how = syscall.LOCK_EX | syscall.LOCK_NB
+	}
+	for {
+		switch err := syscall.Flock(int(f.Fd()), how); {
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			_ = f.Close()
+			return nil, inUse(filepath.Join(dir, fileName), nil)
+		default: // or a file system that cannot lock: nothing to be done about that
+			return func() { _ = f.Close() }, nil
+		}
 	}
 }

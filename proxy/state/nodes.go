@@ -259,7 +259,7 @@ func (s *Store) SetDefaultNode(ctx context.Context, name string) error {
 // the default, the first one left becomes that. Logs are not the store's. The
 // error is ErrNotFound, or ErrRunning when another process runs the node.
 func (s *Store) DeleteNode(ctx context.Context, name string) error {
-	return s.update(ctx, func(tx *sql.Tx) error {
+	err := s.update(ctx, func(tx *sql.Tx) error {
 		n, err := node(ctx, tx, name)
 		if err != nil {
 			return err
@@ -267,8 +267,13 @@ func (s *Store) DeleteNode(ctx context.Context, name string) error {
 		if n.Process != Self() && n.Process.Running() {
 			return nodeRuns(n)
 		}
+		name = n.Name
 		return deleteNode(ctx, tx, n)
 	})
+	if err == nil {
+		s.removeLock(name)
+	}
+	return err
 }
 
 func deleteNode(ctx context.Context, tx *sql.Tx, n *Node) error {

@@ -34,14 +34,24 @@ func Reset(ctx context.Context, dir string) error {
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
+	unlock, err := lockAllNodes(dir) // first, because its error says more
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	path := filepath.Join(dir, fileName)
+	unlockHome, err := lockHome(dir, true)
+	if err != nil {
+		return err
+	}
+	defer unlockHome()
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return removeFromHome(dir)
 	}
 	if err := checkOwner(ctx, path); err != nil {
 		return err
 	}
-	s, err := Open(ctx, dir) // brings it to the version that we can read
+	s, err := openLocked(ctx, dir, migrations) // brings it to the version that we can read
 	switch {
 	case err == nil:
 		err = s.Close()
@@ -51,11 +61,6 @@ func Reset(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := lockAllNodes(dir)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	return resetExclusively(ctx, path)
 }
 
@@ -65,7 +70,7 @@ func resetExclusively(ctx context.Context, path string) error {
 		"mode":    {"rw"},
 		"_txlock": {"exclusive"},
 		// Leaving the mode in which the database lies in several files takes
-		// that nobody else has it open.
+		// that nobody else has it open, also where homes cannot be locked.
 		"_pragma": {"busy_timeout(2000)", "journal_mode(DELETE)"},
 	})
 	if err != nil {
@@ -131,11 +136,6 @@ func inUse(path string, err error) error {
 // resetDamaged resets a home whose database, though ours, cannot be read. The
 // files of vaults outside of the home are not known then.
 func resetDamaged(dir, path string) error {
-	unlock, err := lockAllNodes(dir)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return explain(dir, err)

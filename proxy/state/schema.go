@@ -63,6 +63,12 @@ ALTER TABLE identity ADD COLUMN vault INTEGER REFERENCES vault (sequence);
 UPDATE identity SET vault = (SELECT sequence FROM vault);
 CREATE INDEX identity_identifier ON identity (identifier);
 
+CREATE TABLE former_purpose_key ( -- replaced, but in the vault: a process may be using it
+	identifier  TEXT NOT NULL,
+	attestation BLOB NOT NULL
+) STRICT;
+CREATE INDEX former_purpose_key_identifier ON former_purpose_key (identifier);
+
 CREATE TABLE node (
 	sequence         INTEGER PRIMARY KEY AUTOINCREMENT,
 	name             TEXT NOT NULL UNIQUE,

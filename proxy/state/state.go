@@ -61,8 +61,9 @@ func Home() (string, error) {
 // A Store is an open home. It is safe for concurrent use, also by several
 // processes; each waits up to ten seconds for the others' writes.
 type Store struct {
-	db   *sql.DB
-	path string
+	db     *sql.DB
+	path   string
+	unlock func() // lets others reset the home
 }
 
 // Open opens the home dir and its database. It makes both if they are missing,
@@ -82,29 +83,27 @@ func open(ctx context.Context, dir string, migrations []string) (*Store, error) 
 	if err := makeFolder(dir); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, fileName)
-	for range 5 {
-		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			if err := create(ctx, path, migrations); err != nil {
-				return nil, explain(path, err)
-			}
-		}
-		before, _ := os.Stat(path)
-		s, err := openFile(ctx, path, migrations)
-		after, _ := os.Stat(path)
-		if before != nil && after != nil && os.SameFile(before, after) {
-			return s, err
-		}
-		// Another process has reset the home meanwhile.
-		if err == nil {
-			_ = s.Close()
-		}
+	unlock, err := lockHome(dir, false)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("state: %s: other processes reset it over and over: try again", path)
+	s, err := openLocked(ctx, dir, migrations)
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	s.unlock = unlock
+	return s, nil
 }
 
-// openFile opens a database that is there.
-func openFile(ctx context.Context, path string, migrations []string) (*Store, error) {
+// openLocked opens a home that the caller has locked.
+func openLocked(ctx context.Context, dir string, migrations []string) (*Store, error) {
+	path := filepath.Join(dir, fileName)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := create(ctx, path, migrations); err != nil {
+			return nil, explain(path, err)
+		}
+	}
 	if err := checkOwner(ctx, path); err != nil {
 		return nil, err
 	}
@@ -121,7 +120,7 @@ func openFile(ctx context.Context, path string, migrations []string) (*Store, er
 	}
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(4)
-	s := &Store{db: db, path: path}
+	s := &Store{db: db, path: path, unlock: func() {}}
 	if err := s.migrate(ctx, migrations); err != nil {
 		_ = db.Close()
 		return nil, explain(path, err)
@@ -131,6 +130,7 @@ func openFile(ctx context.Context, path string, migrations []string) (*Store, er
 
 // Close closes the database. Nothing is lost without it.
 func (s *Store) Close() error {
+	defer s.unlock()
 	if err := s.db.Close(); err != nil {
 		return explain(s.path, err)
 	}

@@ -159,9 +159,16 @@ func (s *Store) PurposeKey(id identity.Identifier, p identity.Purpose) ([]byte, 
 
 // PutPurposeKey stores an attestation in place of the one before.
 func (s *Store) PutPurposeKey(id identity.Identifier, p identity.Purpose, attestation []byte) error {
-	const query = "INSERT INTO purpose_key (identifier, purpose, attestation) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET attestation = excluded.attestation"
-	_, err := s.db.ExecContext(context.Background(), query, id.String(), p.String(), attestation)
-	return s.explain(err)
+	ctx := context.Background()
+	return s.update(ctx, func(tx *sql.Tx) error {
+		const keep = "INSERT INTO former_purpose_key (identifier, attestation) SELECT identifier, attestation FROM purpose_key WHERE identifier = ? AND purpose = ?"
+		if _, err := tx.ExecContext(ctx, keep, id.String(), p.String()); err != nil {
+			return err
+		}
+		const query = "INSERT INTO purpose_key (identifier, purpose, attestation) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET attestation = excluded.attestation"
+		_, err := tx.ExecContext(ctx, query, id.String(), p.String(), attestation)
+		return err
+	})
 }
 
 // A NodeStore stores what credentials have said to one node. Nodes that share

@@ -103,8 +103,8 @@ func createVaultFile(path string, own bool) error {
 	id := make([]byte, vaultIDSize)
 	rand.Read(id)
 	err := writeVault(path, &vaultFile{id: hex.EncodeToString(id)}, true)
-	if !errors.Is(err, os.ErrExist) {
-		return err
+	if err == nil || !errors.Is(err, os.ErrExist) {
+		return explainFile(path, err)
 	}
 	if own {
 		if f, err := readVault(path); err == nil && len(f.keys) == 0 {
@@ -231,10 +231,17 @@ func secretsOf(tx *sql.Tx, v *NamedVault) vault.Secrets {
 
 // explain says which file an error is about.
 func (v *NamedVault) explain(err error) error {
-	if err == nil || v.Path == "" {
+	if v.Path == "" {
 		return err
 	}
-	return v.explain(err)
+	return explainFile(v.Path, err)
+}
+
+func explainFile(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return explain(path, err)
 }
 
 // movingSecrets is a vault.Secrets in a file that may be moved meanwhile.
@@ -371,7 +378,7 @@ func (s *Store) MoveVault(ctx context.Context, name, path string) (*NamedVault, 
 			return err
 		}
 		if err := copyVaultFile(v.Path, path); err != nil {
-			return explain(path, err)
+			return err
 		}
 		before, v.Path = v.Path, path
 		_, err = tx.ExecContext(ctx, "UPDATE vault SET path = ? WHERE sequence = ?", s.storedPath(path), v.sequence)
@@ -406,13 +413,13 @@ func copyVaultFile(from, to string) error {
 	}
 	defer f.wipe()
 	err = writeVault(to, f, true)
-	if !errors.Is(err, os.ErrExist) {
-		return err
+	if err == nil || !errors.Is(err, os.ErrExist) {
+		return explainFile(to, err)
 	}
 	if there, err := readVault(to); err == nil {
 		defer there.wipe()
 		if there.id == f.id {
-			return writeVault(to, f, false)
+			return explainFile(to, writeVault(to, f, false))
 		}
 	}
 	return exists("file", to, "give another --path, or move the file away")

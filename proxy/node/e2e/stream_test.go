@@ -15,6 +15,10 @@ import (
 	"time"
 )
 
+// halfCloseGrace is how long an inlet waits for an answer after its application
+// has ended its output.
+const halfCloseGrace = 2 * time.Second
+
 // eachNaming runs f with the name registered over plain TCP and through a
 // channel to the relay.
 func eachNaming(t *testing.T, f func(t *testing.T, secure bool)) {
@@ -42,8 +46,21 @@ func TestStreams(t *testing.T) {
 			}
 		}
 		t.Run("half-close", func(t *testing.T) {
-			if err := checkHalfClose(tn.inlet); err != nil {
-				t.Error(err)
+			start := time.Now()
+			for {
+				begin := time.Now()
+				err := checkHalfClose(tn.inlet)
+				// The wire has no half-close: an answer that comes later than
+				// the grace is lost. A machine as busy as that is no defect.
+				late := time.Since(begin) > halfCloseGrace
+				if isReset(err) && late && time.Since(start) < slow(30*time.Second) {
+					t.Logf("the answer took longer than the grace: %v", time.Since(begin))
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				return
 			}
 		})
 		t.Run("both ways at once", func(t *testing.T) { checkDuplex(t, tn.inlet, 8, 4<<20) })
