@@ -126,6 +126,18 @@ func (a *attached) Workers(context.Context) (WorkerList, error) {
 	return l, nil
 }
 
+// AddConsumer opens a worker to a flow.
+func (a *attached) AddConsumer(_ context.Context, c AddConsumer) error {
+	hops, err := c.Address.Hops()
+	if err != nil || len(hops) != 1 || hops[0].Kind != multiaddr.HopService {
+		return fmt.Errorf("%w: %v is not exactly one service of this node", ErrBadRequest, c.Address)
+	}
+	if hops[0].Value == Address {
+		return fmt.Errorf("%w: the node API is for commands only", ErrBadRequest)
+	}
+	return translated(a.b.AddConsumer(c.FlowControl.ID, hops[0].Value))
+}
+
 // SendMessage sends a message and returns the reply.
 func (a *attached) SendMessage(ctx context.Context, m SendMessage) ([]byte, error) {
 	to, err := multiaddr.Parse(m.Route)
@@ -213,6 +225,7 @@ func (a *attached) DeleteListener(_ context.Context, address string) error {
 
 var (
 	_ ServiceNode    = (*attached)(nil)
+	_ FlowNode       = (*attached)(nil)
 	_ WorkerNode     = (*attached)(nil)
 	_ MessageNode    = (*attached)(nil)
 	_ ConnectionNode = (*attached)(nil)

@@ -9,21 +9,22 @@ import (
 
 	"ockam/proxy/node"
 	"ockam/tunnel"
+	"ockam/tunnel/policy"
 )
 
 // join is the text of a host name or IP address with a port.
 func (v *HostnamePort) join() string { return net.JoinHostPort(v.Host, strconv.Itoa(int(v.Port))) }
 
-// unsupported refuses what would be ignored otherwise. A policy that nothing
-// enforces is worse than none.
-func unsupported(policy *PolicyExpression, more bool) error {
-	if policy != nil {
-		return fmt.Errorf("%w: a policy for one inlet or outlet", ErrNotSupported)
+// given returns the policy in a request, nil if there is none.
+func given(p *PolicyExpression) (*policy.Expr, error) {
+	if p == nil {
+		return nil, nil
 	}
-	if more {
-		return fmt.Errorf("%w: TLS at inlets, UDP and eBPF", ErrNotSupported)
+	e, err := p.Policy()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
-	return nil
+	return &e, nil
 }
 
 // Inlets lists the inlets.
@@ -55,11 +56,15 @@ const inletWait = 5 * time.Second
 
 // CreateInlet makes an inlet.
 func (a *attached) CreateInlet(ctx context.Context, c CreateInlet) (InletStatus, error) {
-	if err := unsupported(c.Policy, c.UDPPuncture || c.EBPF || c.CertificateProvider != nil); err != nil {
+	if c.UDPPuncture || c.EBPF || c.CertificateProvider != nil {
+		return InletStatus{}, fmt.Errorf("%w: TLS at inlets, UDP and eBPF", ErrNotSupported)
+	}
+	expr, err := given(c.Policy)
+	if err != nil {
 		return InletStatus{}, err
 	}
 	o := node.InletOptions{
-		Alias: c.Alias, From: c.Listen.join(), To: c.Outlet, Authorized: c.Authorized, Channel: c.ChannelIdentifier,
+		Alias: c.Alias, From: c.Listen.join(), To: c.Outlet, Authorized: c.Authorized, Channel: c.ChannelIdentifier, Policy: expr,
 	}
 	if c.WaitForConnection {
 		if o.Wait = inletWait; c.Wait != nil {
@@ -99,7 +104,11 @@ func (a *attached) Outlet(_ context.Context, address string) (OutletStatus, erro
 
 // CreateOutlet makes an outlet.
 func (a *attached) CreateOutlet(ctx context.Context, c CreateOutlet) (OutletStatus, error) {
-	if err := unsupported(c.Policy, c.EBPF); err != nil {
+	if c.EBPF {
+		return OutletStatus{}, fmt.Errorf("%w: eBPF", ErrNotSupported)
+	}
+	expr, err := given(c.Policy)
+	if err != nil {
 		return OutletStatus{}, err
 	}
 	if c.Address != (tunnel.Address{}) {
@@ -108,7 +117,7 @@ func (a *attached) CreateOutlet(ctx context.Context, c CreateOutlet) (OutletStat
 		}
 	}
 	o, err := a.b.CreateOutlet(ctx, node.OutletOptions{
-		Address: c.Address.Name, To: c.Target.join(), TLS: c.TLS, Outside: !c.Reachable,
+		Address: c.Address.Name, To: c.Target.join(), TLS: c.TLS, Outside: !c.Reachable, Policy: expr,
 	})
 	return outletStatus(o), translated(err)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
+	"ockam/tunnel/policy"
 )
 
 // A running is a background node with a client that drives it over a link.
@@ -72,8 +74,11 @@ func dialNode(t *testing.T, addr string) (*control.Client, func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- l.Serve(context.WithoutCancel(t.Context())) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = l.Serve(context.WithoutCancel(t.Context())) // why it ended is the node's business
+	}()
 	return &control.Client{Router: r, Path: l, Timeout: 20 * time.Second}, func() {
 		l.Close()
 		<-served
@@ -157,7 +162,7 @@ func TestAttachedMessages(t *testing.T) {
 // TestAttachedBridges goes over two nodes with hops, by connections that were
 // made before.
 func TestAttachedBridges(t *testing.T) {
-	s := openStore(t)
+	ctx, s := t.Context(), openStore(t)
 	a, h1, h2, b := background(t, "a", s), background(t, "h1", s), background(t, "h2", s), background(t, "b", s)
 	var legs []string
 	for _, leg := range [][2]*running{{a, h1}, {h1, h2}, {h2, b}} {
@@ -177,6 +182,20 @@ func TestAttachedBridges(t *testing.T) {
 	a.shouts(a.opens(bridge+"/service/api") + "/service/uppercase")
 	if err := h1.Client.StartService(t.Context(), "hop", "hop"); err == nil {
 		t.Error("two hops at one address")
+	}
+	c, err := h1.Client.Connection(ctx, h2.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := control.AddConsumer{FlowControl: c.Flow, Address: parsed(t, "/service/uppercase")}
+	if err := h1.Client.AddConsumer(ctx, add); err != nil {
+		t.Error(err)
+	}
+	for _, route := range []string{"/service/nobody", "/service/hop/service/uppercase", a.place("")} {
+		add.Address = parsed(t, route)
+		if err := h1.Client.AddConsumer(ctx, add); err == nil {
+			t.Errorf("%s is no worker of the node", route)
+		}
 	}
 	if err := a.Client.DeleteConnection(t.Context(), h1.Addr()); err != nil {
 		t.Error(err)
@@ -286,7 +305,7 @@ func TestAttachedPortals(t *testing.T) {
 
 	// All of it is there again when the nodes of these names are.
 	app.stop()
-	app = background(t, "app", s1)
+	background(t, "app", s1)
 	echoes(t, i.Bind)
 	db.stop()
 	db = background(t, "db", s2)
@@ -303,7 +322,7 @@ func TestAttachedPortals(t *testing.T) {
 	}
 	db.stop()
 	db = background(t, "db", s2)
-	if r, err := db.Client.Resources(ctx); err != nil || len(r.Outlets) != 0 {
+	if r, err := db.Resources(ctx); err != nil || len(r.Outlets) != 0 {
 		t.Errorf("deleted outlet came back: %+v, %v", r, err)
 	}
 	if all, err := db.Client.Relays(ctx); err != nil || len(all) != 0 {
@@ -314,21 +333,21 @@ func TestAttachedPortals(t *testing.T) {
 func TestAttachedState(t *testing.T) {
 	ctx, s := t.Context(), openStore(t)
 	n := background(t, "n", s)
-	if st, err := n.Client.Status(ctx); err != nil || st.Name != "n" || st.Identifier != n.Identifier() || st.Process.State != control.Running {
+	if st, err := n.Status(ctx); err != nil || st.Name != "n" || st.Identifier != n.Identifier() || st.Process.State != control.Running {
 		t.Errorf("%+v, %v", st, err)
 	}
 	l, err := n.Client.CreateListener(ctx, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Client.CreateSecureChannelListener(ctx, control.CreateSecureChannelListener{
+	if err := n.CreateSecureChannelListener(ctx, control.CreateSecureChannelListener{
 		Address: tunnel.LocalAddress("mine"), Authorized: []identity.Identifier{{1}},
 	}); err != nil {
 		t.Fatal(err)
 	}
 	n.stop()
 	n = background(t, "n", s)
-	r, err := n.Client.Resources(ctx)
+	r, err := n.Resources(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,10 +363,10 @@ func TestAttachedState(t *testing.T) {
 		t.Error("a channel whose listener expects somebody else")
 	}
 	address := tunnel.LocalAddress("mine")
-	if err := n.Client.DeleteSecureChannelListener(ctx, address); err != nil {
+	if err := n.DeleteSecureChannelListener(ctx, address); err != nil {
 		t.Error(err)
 	}
-	if _, err := n.Client.SecureChannelListener(ctx, address); !errors.Is(err, control.ErrNotFound) {
+	if _, err := n.SecureChannelListener(ctx, address); !errors.Is(err, control.ErrNotFound) {
 		t.Errorf("deleted channel listener: %v", err)
 	}
 	c, err := n.CreateSecureChannel(ctx, control.CreateSecureChannel{To: parsed(t, n.place("/service/api"))})
@@ -376,8 +395,11 @@ func TestAttachedState(t *testing.T) {
 			t.Errorf("no worker %s in %v", want, names)
 		}
 	}
-	if _, err := n.Client.Policies(ctx, nil); !errors.Is(err, control.ErrNotSupported) {
-		t.Errorf("policies: %v", err)
+	if all, err := n.Client.Policies(ctx, nil); err != nil || len(all.Types) != len(policy.ResourceTypes()) || len(all.Resources) != 0 {
+		t.Errorf("policies: %+v, %v", all, err)
+	}
+	if err := n.StartKafkaOutlet(ctx, "k", control.KafkaOutlet{}); !errors.Is(err, control.ErrNotSupported) {
+		t.Errorf("kafka: %v", err)
 	}
 }
 
@@ -421,5 +443,67 @@ func TestAttachedReach(t *testing.T) {
 			t.Errorf("by %s: %v", way, err)
 		}
 		hangUp()
+	}
+}
+
+// TestAttachedPolicies checks that the policy of an outlet decides on each stream,
+// as it is then.
+func TestAttachedPolicies(t *testing.T) {
+	ctx := t.Context()
+	db, app := background(t, "db", openStore(t)), background(t, "app", openStore(t))
+	allow := func(who identity.Identifier) *control.PolicyExpression {
+		in, err := policy.ParseInput("(= subject.identifier \"" + who.String() + "\")")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return (*control.PolicyExpression)(&in)
+	}
+	out := control.CreateOutlet{Target: hostPort(t, echoTarget(t)), Reachable: true, Policy: allow(app.Identifier())}
+	if _, err := db.Client.CreateOutlet(ctx, out); err != nil {
+		t.Fatal(err)
+	}
+	binds := make(map[string]string)
+	for alias, way := range map[string]string{"proven": "/secure/api/service/outlet", "unproven": "/service/outlet"} {
+		i, err := app.Client.CreateInlet(ctx, control.CreateInlet{
+			Listen: hostPort(t, "127.0.0.1:0"), Alias: alias, WaitForConnection: true, Outlet: parsed(t, db.place(way)),
+		})
+		if err != nil || i.Status != control.Up {
+			t.Fatalf("%+v, %v", i, err)
+		}
+		binds[alias] = i.Bind
+	}
+	echoes(t, binds["proven"])
+	refuses(t, binds["unproven"])
+	resource := control.ResourceTypeOrName{Name: "outlet"}
+	if p, err := db.Client.Policy(ctx, resource); err != nil || !strings.Contains(p.Expression.String(), app.Identifier().String()) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if err := db.Client.SetPolicy(ctx, control.SetPolicy{Resource: resource, Expression: *allow(db.Identifier())}); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, binds["proven"])
+	if _, err := db.Client.DeleteOutlet(ctx, "outlet"); err != nil {
+		t.Error(err)
+	}
+	if _, err := db.Client.Policy(ctx, resource); !errors.Is(err, control.ErrNotFound) {
+		t.Errorf("policy of a deleted outlet: %v", err)
+	}
+}
+
+// refuses connects to an inlet and wants to get nothing.
+func refuses(t *testing.T, addr string) {
+	t.Helper()
+	var d net.Dialer
+	c, err := d.DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if err := c.SetDeadline(time.Now().Add(15 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(c, "let me in\n")
+	if line, err := bufio.NewReader(c).ReadString('\n'); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("inlet %s: %q, %v", addr, line, err)
 	}
 }

@@ -123,6 +123,9 @@ func (b *Background) start(ctx context.Context) error {
 	if b.opt.InMemory {
 		return nil
 	}
+	if err := b.defaultPolicies(ctx); err != nil {
+		return err
+	}
 	return b.restore(ctx)
 }
 
@@ -314,7 +317,9 @@ func (b *Background) find(k key) *resource {
 }
 
 // list returns the resources of a kind, in the order of their labels.
-func (b *Background) list(kind string) (labels []string, all []*resource) {
+func (b *Background) list(kind string) []*resource {
+	var labels []string
+	var all []*resource
 	b.n.mu.Lock()
 	defer b.n.mu.Unlock()
 	for k := range b.n.resources {
@@ -326,7 +331,7 @@ func (b *Background) list(kind string) (labels []string, all []*resource) {
 	for _, l := range labels {
 		all = append(all, b.n.resources[key{kind, l}])
 	}
-	return labels, all
+	return all
 }
 
 // remove ends a resource at once, and forgets it.

@@ -210,7 +210,7 @@ func (b *Background) addChannelListener(ctx context.Context, o ChannelListenerOp
 
 // ChannelListeners lists the channel listeners by address.
 func (b *Background) ChannelListeners() []ChannelListenerOptions {
-	_, all := b.list(channelListenerKey("").kind)
+	all := b.list(channelListenerKey("").kind)
 	infos := make([]ChannelListenerOptions, len(all))
 	for i, r := range all {
 		infos[i] = r.view.(ChannelListenerOptions)

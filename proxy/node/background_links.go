@@ -159,7 +159,7 @@ func listenerInfo(r *resource) LinkInfo {
 
 // Listeners lists the TCP listeners by address, the node's own among them.
 func (b *Background) Listeners() []LinkInfo {
-	_, all := b.list("listener")
+	all := b.list("listener")
 	infos := make([]LinkInfo, len(all))
 	for i, r := range all {
 		infos[i] = listenerInfo(r)
@@ -204,6 +204,12 @@ type ServiceInfo struct {
 	Address string `json:"address"`
 }
 
+// serving is what can be told about a service, and done with it.
+type serving struct {
+	ServiceInfo
+	reg *tunnel.Registration
+}
+
 func serviceKey(address string) key { return key{"service", address} }
 
 // StartService starts a small service for everybody.
@@ -241,7 +247,7 @@ func (b *Background) addService(s ServiceInfo, stored *state.Resource) error {
 			<-ctx.Done()
 			reg.Close()
 		})
-		r.view = s
+		r.view = serving{s, reg}
 		return r, nil
 	})
 	return err
@@ -250,12 +256,39 @@ func (b *Background) addService(s ServiceInfo, stored *state.Resource) error {
 // Services lists the small services by address.
 func (b *Background) Services() []ServiceInfo {
 	all := []ServiceInfo{{Kind: service.EchoName, Address: service.EchoName}}
-	_, more := b.list(serviceKey("").kind)
+	more := b.list(serviceKey("").kind)
 	for _, r := range more {
-		all = append(all, r.view.(ServiceInfo))
+		all = append(all, r.view.(serving).ServiceInfo)
 	}
 	slices.SortFunc(all, func(x, y ServiceInfo) int { return strings.Compare(x.Address, y.Address) })
 	return all
+}
+
+// AddConsumer opens a worker of this node to the far end of a connection or
+// channel that a command opened, which is known by its flow. Services can be
+// opened so; other workers are open to whom they are for, and nothing changes.
+// An unknown flow is no error. ErrNotFound means that there is no such worker.
+func (b *Background) AddConsumer(flow, address string) error {
+	if !slices.Contains(b.Workers(), address) {
+		return fmt.Errorf("%w: worker %s", ErrNotFound, address)
+	}
+	r := b.find(serviceKey(address))
+	if r == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.conns {
+		if c.flow == flow {
+			r.view.(serving).reg.Open(c.link.Origin())
+		}
+	}
+	for _, c := range b.channels {
+		if c.info.Flow == flow {
+			r.view.(serving).reg.Open(c.way.path.Origin())
+		}
+	}
+	return nil
 }
 
 // Workers lists the addresses on which the node takes messages, without those

@@ -12,6 +12,7 @@ import (
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
+	"ockam/tunnel/policy"
 	"ockam/tunnel/secure"
 )
 
@@ -28,6 +29,11 @@ type InletOptions struct {
 	// Channel is the stored identity that channels on the way are made with;
 	// zero: the node's.
 	Channel identity.Identifier `json:"channel,omitzero"`
+	// Guarded says that the policy of the inlet, or else of its type, decides on
+	// who is at the far end, for each stream. Policy, if not nil, is stored as
+	// that of the inlet, and makes it guarded.
+	Guarded bool         `json:"guarded,omitempty"`
+	Policy  *policy.Expr `json:"-"`
 	// Wait is how long the creation waits for the far end; 0: not at all.
 	Wait time.Duration `json:"-"`
 }
@@ -63,10 +69,18 @@ func (b *Background) CreateInlet(ctx context.Context, o InletOptions) (InletInfo
 	if err != nil || len(hops) == 0 {
 		return InletInfo{}, errors.Join(fmt.Errorf("%w: the inlet leads nowhere", ErrBadRequest), err)
 	}
+	extras := inletExtras{channels: channels}
+	what := Resource{policy.TCPInlet, o.Alias}
+	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded {
+		extras.guard = b.guard(what)
+	}
 	stored := new(state.Resource)
 	r, err := b.add(inletKey(o.Alias), stored, func() (*resource, error) {
+		if err := b.protect(ctx, what, o.Policy); err != nil {
+			return nil, err
+		}
 		spec := inletSpec{Name: o.Alias, From: config.Socket{Network: "tcp", Address: o.From}, To: o.To.String(), Allow: onlyTo(o.Authorized)}
-		r, err := b.n.startInletWith(spec, &config.TCPInlet{Name: o.Alias, From: spec.From, To: o.To}, channels)
+		r, err := b.n.startInletWith(spec, &config.TCPInlet{Name: o.Alias, From: spec.From, To: o.To}, extras)
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +111,7 @@ func inletInfo(r *resource) InletInfo {
 
 // Inlets lists the inlets by alias.
 func (b *Background) Inlets() []InletInfo {
-	_, all := b.list("tcp_inlet")
+	all := b.list("tcp_inlet")
 	infos := make([]InletInfo, len(all))
 	for i, r := range all {
 		infos[i] = inletInfo(r)
@@ -122,7 +136,10 @@ func (b *Background) DeleteInlet(alias string) (InletInfo, error) {
 		return InletInfo{}, err
 	}
 	i.Up, i.Worker, i.Route = false, "", tunnel.Route{}
-	return i, b.remove(inletKey(alias), state.KindTCPInlet)
+	if err := b.remove(inletKey(alias), state.KindTCPInlet); err != nil {
+		return i, err
+	}
+	return i, b.DeletePolicy(b.n.life, Resource{policy.TCPInlet, alias})
 }
 
 // OutletOptions are what an outlet is made from, and what is stored of it.
@@ -132,32 +149,43 @@ type OutletOptions struct {
 	TLS     bool   `json:"tls,omitempty"`
 	// Outside: it cannot be reached through the node's channels.
 	Outside bool `json:"outside,omitempty"`
+	// Guarded and Policy are as those of an inlet, for who asks for a stream.
+	Guarded bool         `json:"guarded,omitempty"`
+	Policy  *policy.Expr `json:"-"`
 }
 
 // CreateOutlet makes an outlet for everybody.
-func (b *Background) CreateOutlet(_ context.Context, o OutletOptions) (OutletOptions, error) {
+func (b *Background) CreateOutlet(ctx context.Context, o OutletOptions) (OutletOptions, error) {
 	if o.Address == "" {
 		o.Address = "outlet"
-		made, err := b.createOutlet(o)
+		made, err := b.createOutlet(ctx, o)
 		if !errors.Is(err, ErrExists) {
 			return made, err
 		}
 		o.Address = tunnel.RandomAddress().Name
 	}
-	return b.createOutlet(o)
+	return b.createOutlet(ctx, o)
 }
 
-func (b *Background) createOutlet(o OutletOptions) (OutletOptions, error) {
+func (b *Background) createOutlet(ctx context.Context, o OutletOptions) (OutletOptions, error) {
+	var guard func(*tunnel.Origin) error
+	what := Resource{policy.TCPOutlet, o.Address}
+	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded {
+		guard = b.guard(what)
+	}
 	stored, err := state.NewResource(state.KindTCPOutlet, o.Address, o)
 	if err != nil {
 		return o, err
 	}
 	_, err = b.add(outletKey(o.Address), &stored, func() (*resource, error) {
+		if err := b.protect(ctx, what, o.Policy); err != nil {
+			return nil, err
+		}
 		spec := outletSpec{
 			Name: o.Address, To: config.Socket{Network: "tcp", Address: o.To},
 			Allow: config.AllowList{Anyone: true}, TLS: o.TLS, Outside: o.Outside,
 		}
-		r, err := b.n.startOutlet(spec, &config.TCPOutlet{Name: o.Address, To: spec.To})
+		r, err := b.n.startOutletWith(spec, &config.TCPOutlet{Name: o.Address, To: spec.To}, guard)
 		if r != nil {
 			r.view = o
 		}
@@ -168,7 +196,7 @@ func (b *Background) createOutlet(o OutletOptions) (OutletOptions, error) {
 
 // Outlets lists the outlets by address.
 func (b *Background) Outlets() []OutletOptions {
-	_, all := b.list(outletKey("").kind)
+	all := b.list(outletKey("").kind)
 	infos := make([]OutletOptions, len(all))
 	for i, r := range all {
 		infos[i] = r.view.(OutletOptions)
@@ -192,7 +220,10 @@ func (b *Background) DeleteOutlet(address string) (OutletOptions, error) {
 	if err != nil {
 		return o, err
 	}
-	return o, b.remove(outletKey(address), state.KindTCPOutlet)
+	if err := b.remove(outletKey(address), state.KindTCPOutlet); err != nil {
+		return o, err
+	}
+	return o, b.DeletePolicy(b.n.life, Resource{policy.TCPOutlet, address})
 }
 
 // RelayOptions are what a registration at a relay is made from, and what is
@@ -270,7 +301,7 @@ func relayInfo(r *resource) RelayInfo {
 
 // Relays lists the registrations by name.
 func (b *Background) Relays() []RelayInfo {
-	_, all := b.list("relay")
+	all := b.list("relay")
 	infos := make([]RelayInfo, len(all))
 	for i, r := range all {
 		infos[i] = relayInfo(r)

@@ -9,6 +9,7 @@ import (
 
 	"ockam/config"
 	"ockam/proxy"
+	"ockam/tunnel"
 	"ockam/tunnel/secure"
 )
 
@@ -27,12 +28,16 @@ type inletSpec struct {
 
 // startInlet listens for applications and keeps a way to the outlet.
 func (n *Node) startInlet(s inletSpec, c *config.TCPInlet) (*resource, error) {
-	return n.startInletWith(s, c, nil)
+	return n.startInletWith(s, c, inletExtras{})
 }
 
-// startInletWith is startInlet with what the channels on the way are made with;
-// nil: as the node's.
-func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, channels *secure.Config) (*resource, error) {
+// inletExtras are what only a command can ask an inlet for.
+type inletExtras struct {
+	channels *secure.Config             // what channels on the way are made with; nil: the node's
+	guard    func(*tunnel.Origin) error // decides on each stream; nil: none
+}
+
+func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*resource, error) {
 	hops, err := c.To.Hops()
 	if err != nil {
 		return nil, fmt.Errorf("%stcp_inlet %s: %w", place(c.Range), c.Name, err)
@@ -47,7 +52,7 @@ func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, channels *secure.
 	}
 	n.tell(Event{Node: n.name, Kind: "inlet", Name: c.Name, Up: true, Addr: addr, Text: "listens on " + addr})
 
-	ways := &inletWays{node: n, config: c, to: target{hops: hops, peer: expect(s.Allow), group: n.reached, channels: channels}}
+	ways := &inletWays{node: n, config: c, to: target{hops: hops, peer: expect(s.Allow), group: n.reached, channels: x.channels}, guard: x.guard}
 	in := &proxy.Inlet{MaxConnections: s.Max, Events: n.connectionEvents("tcp_inlet", c.Name)}
 	in.Dial = ways.open
 

@@ -41,6 +41,12 @@ func (s outletSpec) becomes(next outletSpec) bool {
 // startOutlet offers a target to those whom the outlet's allow names, or to
 // everybody, with a channel or without.
 func (n *Node) startOutlet(s outletSpec, c *config.TCPOutlet) (*resource, error) {
+	return n.startOutletWith(s, c, nil)
+}
+
+// startOutletWith is startOutlet with a guard that also decides on each stream;
+// nil: none.
+func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, guard func(*tunnel.Origin) error) (*resource, error) {
 	who := n.everybody()
 	if !s.Allow.Anyone {
 		who = tunnel.Access{Open: []tunnel.Source{n.behind}}
@@ -52,7 +58,14 @@ func (n *Node) startOutlet(s outletSpec, c *config.TCPOutlet) (*resource, error)
 	out := &proxy.Outlet{
 		Router: n.router, Name: name, Access: who, Options: portal.Options{Budget: n.budget},
 		MaxConnections: s.Max, DialTimeout: targetTimeout, Events: n.connectionEvents("tcp_outlet", name),
-		Admit: func(o *tunnel.Origin) error { return n.admit(k, o, &s.Allow, &s.At) },
+		Admit: func(o *tunnel.Origin) error {
+			if guard != nil {
+				if err := guard(o); err != nil {
+					return err
+				}
+			}
+			return n.admit(k, o, &s.Allow, &s.At)
+		},
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			n.mu.Lock()
 			target := s.To.String()

@@ -1,0 +1,133 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"ockam/proxy/state"
+	"ockam/tunnel"
+	"ockam/tunnel/policy"
+)
+
+// A Resource is what a policy is for: one resource by its name, or all of a
+// type if the name is empty.
+type Resource struct {
+	Type policy.ResourceType
+	Name string
+}
+
+func (r Resource) stored() state.Policy {
+	p := state.Policy{Resource: r.Name, Action: policy.HandleMessage.String()}
+	if r.Name == "" {
+		p.Resource, p.OfType = r.Type.String(), true
+	}
+	return p
+}
+
+// ResourcePolicy is a policy with what it is for.
+type ResourcePolicy struct {
+	Resource
+	Expr policy.Expr
+}
+
+// SetPolicy stores a policy. Those of inlets and outlets that were made with one
+// are looked up for every stream that is opened; others are kept for when there
+// is an authority.
+func (b *Background) SetPolicy(ctx context.Context, p ResourcePolicy) error {
+	if err := p.Expr.Valid(); err != nil {
+		return fmt.Errorf("%w: %w", ErrBadRequest, err)
+	}
+	s := p.stored()
+	s.Expression = p.Expr.String()
+	return b.store.PutPolicy(ctx, b.opt.Name, s)
+}
+
+// Policy returns the stored policy of a resource or type, or ErrNotFound.
+func (b *Background) Policy(ctx context.Context, r Resource) (ResourcePolicy, error) {
+	text, err := b.store.Policy(ctx, b.opt.Name, r.stored())
+	if errors.Is(err, state.ErrNotFound) {
+		return ResourcePolicy{}, fmt.Errorf("%w: %w", ErrNotFound, err)
+	} else if err != nil {
+		return ResourcePolicy{}, err
+	}
+	e, err := policy.ParseExpr(text)
+	return ResourcePolicy{Resource: r, Expr: e}, err
+}
+
+// Policies lists the stored policies, those of named resources first.
+func (b *Background) Policies(ctx context.Context) ([]ResourcePolicy, error) {
+	stored, err := b.store.Policies(ctx, b.opt.Name)
+	if err != nil {
+		return nil, err
+	}
+	var all []ResourcePolicy
+	for _, s := range stored {
+		p := ResourcePolicy{Resource: Resource{Name: s.Resource}}
+		if s.OfType {
+			if p.Type, err = policy.ParseResourceType(s.Resource); err != nil {
+				return nil, err
+			}
+			p.Name = ""
+		}
+		if p.Expr, err = policy.ParseExpr(s.Expression); err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// DeletePolicy deletes the policy of a resource or type, if there is one.
+func (b *Background) DeletePolicy(ctx context.Context, r Resource) error {
+	err := b.store.DeletePolicy(ctx, b.opt.Name, r.stored())
+	if errors.Is(err, state.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// defaultPolicies gives every type of resource that has no policy the default
+// one.
+func (b *Background) defaultPolicies(ctx context.Context) error {
+	var all []state.Policy
+	for _, t := range policy.ResourceTypes() {
+		p := Resource{Type: t}.stored()
+		p.Expression = policy.Default().String()
+		all = append(all, p)
+	}
+	return b.store.PutDefaultPolicies(ctx, b.opt.Name, all)
+}
+
+// guard decides by the policy of a resource, or else of its type, as they are
+// stored then, on who is at the far end. Without either, nobody passes.
+func (b *Background) guard(r Resource) func(*tunnel.Origin) error {
+	return func(o *tunnel.Origin) error {
+		p, err := b.Policy(b.n.life, r)
+		if errors.Is(err, ErrNotFound) {
+			p, err = b.Policy(b.n.life, Resource{Type: r.Type})
+		}
+		if err != nil {
+			return fmt.Errorf("node: the policy of %v %s: %w", r.Type, r.Name, err)
+		}
+		request := &policy.Request{Resource: r.Name, Action: policy.HandleMessage}
+		if o != nil {
+			request.Subject = o.Peer
+		}
+		if request.Subject == "" {
+			return fmt.Errorf("%w: %v %s has a policy, and nobody proved an identity", policy.ErrDenied, r.Type, r.Name)
+		}
+		return p.Expr.Check(request)
+	}
+}
+
+// protect stores the policy that a resource was given when it was made.
+func (b *Background) protect(ctx context.Context, r Resource, e *policy.Expr) error {
+	if e == nil {
+		return nil
+	}
+	if b.opt.InMemory {
+		return fmt.Errorf("%w: a policy in a node that stores nothing", ErrBadRequest)
+	}
+	return b.SetPolicy(ctx, ResourcePolicy{r, *e})
+}
