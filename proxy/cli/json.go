@@ -30,6 +30,11 @@ func (c *console) json(v any) (string, error) {
 	if v == nil {
 		return "", nil
 	}
+	if c.output.set && c.output.value == "plain" { // then nothing is asked of the JSON
+		whole := *c
+		whole.query, whole.compact, whole.output.set = nil, false, false
+		return whole.json(v)
+	}
 	v, err := plainValue(v)
 	if err != nil {
 		return "", err

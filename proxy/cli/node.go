@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -53,7 +54,11 @@ process, until SIGINT, SIGTERM or SIGHUP.`,
 	f.StringVarP(&o.listen, "tcp-listener-address", "t", defaultListen, "where to listen for commands and other nodes: host:port")
 	f.StringVar(&o.identity, "identity", "", "its identity, made if there is none of that name; the default one if left out")
 	f.StringVar(&o.launch, "launch-configuration", "", "which services to start, as JSON")
-	f.Lookup("child-process").Hidden, f.Lookup("launch-configuration").Hidden = true, true
+	f.String("opentelemetry-context", "", "has no effect")
+	f.String("credential-scope", "", "has no effect without an authority")
+	for _, name := range []string{"child-process", "launch-configuration", "opentelemetry-context", "credential-scope"} {
+		f.Lookup(name).Hidden = true
+	}
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		for name, set := range map[string]bool{"exit-on-eof": o.exitOnEOF, "child-process": o.child} {
 			if set && !o.foreground {
@@ -65,6 +70,9 @@ process, until SIGINT, SIGTERM or SIGHUP.`,
 			o.name = args[0]
 		}
 		o.noServices = f.Changed("launch-configuration")
+		if o.noServices && !json.Valid([]byte(o.launch)) {
+			return &usageError{cmd: cmd, text: fmt.Sprintf("invalid value '%s' for '--launch-configuration <JSON>': no JSON", o.launch)}
+		}
 		return nil
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

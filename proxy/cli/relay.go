@@ -234,6 +234,9 @@ type identifierValue struct{ identity.Identifier }
 // Set reads it.
 func (v *identifierValue) Set(s string) (err error) {
 	v.Identifier, err = identity.ParseIdentifier(s)
+	if err == nil && v.Identifier == (identity.Identifier{}) {
+		v.Identifier[len(v.Identifier)-1] = 1 // to a node nothing but zeros means anyone; nobody has either identifier
+	}
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"ockam/proxy/control"
 	"ockam/proxy/state"
 	"ockam/tunnel"
+	"ockam/tunnel/service"
 )
 
 // An object is a JSON object; its keys are sorted when it is printed.
@@ -28,10 +29,14 @@ func orNull(s string) any {
 // shapes). A node that does not run has nothing.
 func (s *store) shownNode(ctx context.Context, rec *state.Node) (object, error) {
 	if !rec.Running() {
+		route := object{"short": "/node/" + rec.Name}
+		if _, port, err := net.SplitHostPort(rec.ListenerAddress); err == nil {
+			route["verbose"] = "/dnsaddr/localhost/tcp/" + port
+		}
 		return object{
 			"http_server_address": orNull(rec.HTTPAddress), "identity_name": rec.Identity, "inlets": []any{},
 			"is_default": rec.Default, "name": rec.Name, "outlets": []any{},
-			"route": object{"short": "/node/" + rec.Name}, "secure_channel_listeners": []any{}, "services": []any{},
+			"route": route, "secure_channel_listeners": []any{}, "services": []any{},
 			"status": "stopped", "transports": []any{},
 		}, nil
 	}
@@ -145,8 +150,12 @@ func shownAddress(a tunnel.Address) object {
 	return object{"inner": inner, "tt": a.Type}
 }
 
+// servicesFirst is the order that scripts know of the services of every node.
+var servicesFirst = map[string]int{service.UppercaseName: -2, service.EchoName: -1}
+
 func shownServices(all []control.ServiceStatus) []any {
 	items := []any{}
+	sort.SliceStable(all, func(i, j int) bool { return servicesFirst[all[i].Type] < servicesFirst[all[j].Type] })
 	for _, e := range all {
 		items = append(items, object{"addr": e.Address, "type": e.Type})
 	}
@@ -170,9 +179,13 @@ func shownStatus(s control.ConnectionStatus) string {
 }
 
 func shownInlet(i control.InletStatus) object {
+	worker := i.Worker
+	if i.Status != control.Up {
+		worker = "" // it takes no messages yet
+	}
 	return object{
 		"alias": i.Alias, "bind_addr": i.Bind, "outlet_addr": i.OutletAddress, "outlet_route": orNull(i.OutletRoute),
-		"payload": orNull(i.Payload), "status": shownStatus(i.Status), "worker_addr": orNull(i.Worker),
+		"payload": orNull(i.Payload), "status": shownStatus(i.Status), "worker_addr": orNull(worker),
 	}
 }
 
