@@ -414,12 +414,10 @@ func TestAttachedReach(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other.registers("n", n.place("")) // for a way that begins with a relay
-
-	for _, way := range []string{"own listener", "another listener", "channel", "hop behind a channel"} {
+	for _, way := range []string{"own listener", "another listener", "hop behind another listener", "channel", "hop behind a channel"} {
 		client, hangUp := dialNode(t, n.Addr())
 		switch way {
-		case "another listener":
+		case "another listener", "hop behind another listener":
 			hangUp()
 			client, hangUp = dialNode(t, l.Socket)
 		case "channel", "hop behind a channel":
@@ -433,9 +431,9 @@ func TestAttachedReach(t *testing.T) {
 			}
 			hangUp()
 			client, hangUp = &control.Client{Router: other.Background.Router(), Path: path}, func() {}
-			if way == "hop behind a channel" {
-				client.Via = tunnel.NewRoute(tunnel.LocalAddress("hop"))
-			}
+		}
+		if strings.HasPrefix(way, "hop") {
+			client.Via = tunnel.NewRoute(tunnel.LocalAddress("hop"))
 		}
 		client.Timeout = 500 * time.Millisecond
 		_, err := client.Status(ctx)
@@ -505,5 +503,30 @@ func refuses(t *testing.T, addr string) {
 	_, _ = io.WriteString(c, "let me in\n")
 	if line, err := bufio.NewReader(c).ReadString('\n'); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("inlet %s: %q, %v", addr, line, err)
+	}
+}
+
+// TestBackgroundRefuses checks that a node that cannot start leaves nothing behind.
+func TestBackgroundRefuses(t *testing.T) {
+	s := openStore(t)
+	n := background(t, "n", s)
+	o := node.BackgroundOptions{Name: "m", Listen: n.Addr(), Store: s}
+	if _, err := node.StartBackground(t.Context(), o); err == nil || !strings.Contains(err.Error(), n.Addr()) {
+		t.Errorf("address in use: %v", err)
+	}
+	b, err := node.StartBackground(t.Context(), node.BackgroundOptions{Name: "memory", Store: s, InMemory: true, NoDefaultServices: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	payload := []byte("\x05hello")
+	if reply, err := b.SendMessage(t.Context(), parsed(t, n.place("/secure/api/service/uppercase")), payload); err != nil || string(reply) != "\x05HELLO" {
+		t.Errorf("%q, %v", reply, err)
+	}
+	if _, err := b.SendMessage(t.Context(), parsed(t, "/service/uppercase"), payload); !errors.Is(err, tunnel.ErrNoRoute) {
+		t.Errorf("a service that it has not: %v", err)
+	}
+	if _, err := s.NamedNode(t.Context(), "memory"); !errors.Is(err, state.ErrNotFound) {
+		t.Errorf("record of a node in memory: %v", err)
 	}
 }

@@ -68,9 +68,9 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, guard func(*tu
 		},
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			n.mu.Lock()
-			target := s.To.String()
+			target, sealed := s.To.String(), s.TLS
 			n.mu.Unlock()
-			if s.TLS {
+			if sealed {
 				return dialTLS(ctx, target)
 			}
 			return proxy.Dial(ctx, target)
