@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -192,6 +193,9 @@ func newChannelDelete(c *console) *cobra.Command {
 				return whenAbsent(err, "secure channel", address)
 			}
 			text := "/service/" + address
+			if !c.outTTY && c.lines == nil {
+				return c.printClosed(text)
+			}
 			return c.print(result{plain: markOK + "Closed the secure channel " + text, machine: text, json: []any{object{"address": text}}})
 		})
 	}
@@ -221,5 +225,16 @@ func whenAbsent(err error, kind, name string) error {
 	if errors.Is(err, control.ErrNotFound) {
 		return absent(fmt.Sprintf("The %s %s was not found", kind, name))
 	}
+	return err
+}
+
+// printClosed prints what scripts know of a closed channel: unlike all others
+// this result ends its lines (Ockam protocol, command line, secure-channel).
+func (c *console) printClosed(address string) error {
+	text := address + "\n"
+	if c.wantsJSON() {
+		text += `[{"address":"` + address + `"}]` + "\n"
+	}
+	_, err := io.WriteString(c.stdout, text)
 	return err
 }

@@ -42,6 +42,7 @@ func newRoot(c *console) *cobra.Command {
 		newNode(c),
 		newMessage(c),
 		newSecureChannel(c),
+		newChannelListener(c),
 		newRelay(c),
 		newTCPOutlet(c),
 		newTCPInlet(c),
@@ -142,7 +143,7 @@ var elsewhere = []string{
 	"admin", "authority", "credential", "enroll", "flow-control", "influxdb-inlet",
 	"influxdb-outlet", "kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer", "lease",
 	"policy", "project", "project-admin", "project-member", "rendezvous",
-	"secure-channel-listener", "share", "sidecar", "space", "space-admin", "status",
+	"share", "sidecar", "space", "space-admin", "status",
 	"subscription", "vault",
 }
 

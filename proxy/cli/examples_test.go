@@ -32,6 +32,10 @@ var before = map[string]string{
 	"ockam secure-channel create": channel, "ockam secure-channel list": channel,
 	"ockam secure-channel show": channel, "ockam secure-channel delete": channel,
 	"ockam relay create": relayNodes, "ockam relay list": relays, "ockam relay show": relays, "ockam relay delete": relays,
+	"ockam secure-channel-listener create": oneNode, "ockam secure-channel-listener list": oneNode,
+	"ockam secure-channel-listener show":   oneNode + "ockam secure-channel-listener create inner\n",
+	"ockam secure-channel-listener delete": oneNode + "ockam secure-channel-listener create inner\n",
+
 	"ockam tcp-outlet create": oneNode, "ockam tcp-outlet list": oneNode,
 	"ockam tcp-outlet show":   oneNode + "ockam tcp-outlet create --from web --to 80\n",
 	"ockam tcp-outlet delete": oneNode + "ockam tcp-outlet create --from web --to 80\n",

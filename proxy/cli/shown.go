@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sort"
@@ -28,25 +29,40 @@ func orNull(s string) any {
 // shownNode returns what node show prints (Ockam protocol, command line, JSON
 // shapes). A node that does not run has nothing.
 func (s *store) shownNode(ctx context.Context, rec *state.Node) (object, error) {
-	if !rec.Running() {
-		route := object{"short": "/node/" + rec.Name}
-		if _, port, err := net.SplitHostPort(rec.ListenerAddress); err == nil {
-			route["verbose"] = "/dnsaddr/localhost/tcp/" + port
+	if rec.Running() {
+		var shown object
+		err := s.connect(ctx, rec, func(ctx context.Context, n *remote) error {
+			r, err := n.Resources(ctx)
+			shown = shownResources(r)
+			return err
+		})
+		if err == nil {
+			return shown, nil
 		}
-		return object{
-			"http_server_address": orNull(rec.HTTPAddress), "identity_name": rec.Identity, "inlets": []any{},
-			"is_default": rec.Default, "name": rec.Name, "outlets": []any{},
-			"route": route, "secure_channel_listeners": []any{}, "services": []any{},
-			"status": "stopped", "transports": []any{},
-		}, nil
+		if _, unreachable := errors.AsType[*passingError](err); !unreachable {
+			return nil, err
+		}
 	}
-	var shown object
-	err := s.connect(ctx, rec, func(ctx context.Context, n *remote) error {
-		r, err := n.Resources(ctx)
-		shown = shownResources(r)
-		return err
-	})
-	return shown, err
+	return shownRecord(rec), nil
+}
+
+// shownRecord is what there is to say about a node that does not answer: it was
+// stopped, or its listener deleted.
+func shownRecord(rec *state.Node) object {
+	route := object{"short": "/node/" + rec.Name}
+	if _, port, err := net.SplitHostPort(rec.ListenerAddress); err == nil {
+		route["verbose"] = "/dnsaddr/localhost/tcp/" + port
+	}
+	shown := object{
+		"http_server_address": orNull(rec.HTTPAddress), "identity_name": rec.Identity, "inlets": []any{},
+		"is_default": rec.Default, "name": rec.Name, "outlets": []any{},
+		"route": route, "secure_channel_listeners": []any{}, "services": []any{},
+		"status": "stopped", "transports": []any{},
+	}
+	if rec.Running() {
+		shown["status"], shown["pid"] = "running", rec.Process.PID
+	}
+	return shown
 }
 
 func shownResources(r control.NodeResources) object {
