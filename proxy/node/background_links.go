@@ -180,6 +180,9 @@ func (b *Background) Listener(addr string) (LinkInfo, error) {
 func (b *Background) DeleteListener(addr string) error {
 	b.change.Lock()
 	defer b.change.Unlock()
+	if b.isClosed() {
+		return tunnel.ErrClosed
+	}
 	k := key{"listener", addr}
 	r := b.find(k)
 	if r == nil {
