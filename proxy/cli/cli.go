@@ -50,8 +50,10 @@ func newRoot(c *console) *cobra.Command {
 		newTCPListener(c),
 		newService(c),
 		newWorker(c),
+		newPolicy(c),
 		newReset(c),
 		newIdentity(c),
+		newVault(c),
 		newCompletion(c),
 		newEnvironment(c),
 		newManpages(c),
@@ -142,9 +144,9 @@ func beforeDashes(args []string) []string {
 var elsewhere = []string{
 	"admin", "authority", "credential", "enroll", "flow-control", "influxdb-inlet",
 	"influxdb-outlet", "kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer", "lease",
-	"policy", "project", "project-admin", "project-member", "rendezvous",
+	"project", "project-admin", "project-member", "rendezvous",
 	"share", "sidecar", "space", "space-admin", "status",
-	"subscription", "vault",
+	"subscription",
 }
 
 // group returns a command that only holds others.
