@@ -31,6 +31,7 @@ type inletOptions struct {
 	connectionWait, retryWait duration
 	timeout                   duration
 	noWait                    bool
+	allow                     *policyValue
 }
 
 func newInletCreate(c *console) *cobra.Command {
@@ -61,6 +62,7 @@ the end of the route leads to. Without --from a free port is taken and printed.`
 	f.Var(&o.retryWait, "retry-wait", "how long to wait before a node that failed is asked again; 0 for never")
 	f.Var(&o.timeout, "timeout", "how long to wait for the node's answer")
 	f.BoolVar(&o.noWait, "no-connection-wait", false, "do not wait for the outlet")
+	o.allow = hiddenAllow(cmd)
 	require(cmd, false)
 	checkAlias := func(cmd *cobra.Command, _ []string) error {
 		if strings.Contains(o.alias, ":") {
@@ -91,7 +93,7 @@ func (c *console) createInlet(ctx context.Context, n *remote, o *inletOptions) e
 	}
 	req := control.CreateInlet{
 		Listen: o.from.HostnamePort, Outlet: to, Alias: o.alias, Authorized: o.authorized.Identifier,
-		WaitForConnection: !o.noWait,
+		WaitForConnection: !o.noWait, Policy: o.allow.input,
 	}
 	if req.Listen.Host == "" {
 		req.Listen.Host = "127.0.0.1"

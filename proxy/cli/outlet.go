@@ -56,10 +56,11 @@ the outlet is called "outlet", or gets a random name if that is taken.`,
 	f.Var(&from, "from", "name of the outlet")
 	f.BoolVar(&tls, "tls", false, "speak TLS to the service")
 	at := atFlag(cmd)
+	allow := hiddenAllow(cmd)
 	require(cmd, false, "to")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return c.at(cmd, *at, true, func(ctx context.Context, n *remote) error {
-			req := control.CreateOutlet{Target: to.HostnamePort, TLS: tls, Reachable: true}
+			req := control.CreateOutlet{Target: to.HostnamePort, TLS: tls, Reachable: true, Policy: allow.input}
 			if from != "" {
 				req.Address = tunnel.LocalAddress(string(from))
 			}

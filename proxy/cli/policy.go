@@ -49,6 +49,14 @@ func allowFlag(cmd *cobra.Command, usage string) *policyValue {
 	return v
 }
 
+// hiddenAllow gives a command that makes a resource the option for its policy,
+// which help does not show.
+func hiddenAllow(cmd *cobra.Command) *policyValue {
+	v := allowFlag(cmd, "who may use it, as an expression over attributes")
+	cmd.Flags().Lookup("allow").Hidden = true
+	return v
+}
+
 // resourceType is the value of an option that names a type of resources.
 type resourceType struct{ policy.ResourceType }
 
