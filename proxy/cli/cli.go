@@ -51,9 +51,11 @@ func newRoot(c *console) *cobra.Command {
 		newService(c),
 		newWorker(c),
 		newPolicy(c),
+		newFlowControl(c),
 		newReset(c),
 		newIdentity(c),
 		newVault(c),
+		newCredential(c),
 		newCompletion(c),
 		newEnvironment(c),
 		newManpages(c),
@@ -142,7 +144,7 @@ func beforeDashes(args []string) []string {
 // elsewhere are commands of the reference implementation that this version
 // does not have.
 var elsewhere = []string{
-	"admin", "authority", "credential", "enroll", "flow-control", "influxdb-inlet",
+	"admin", "authority", "enroll", "influxdb-inlet",
 	"influxdb-outlet", "kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer", "lease",
 	"project", "project-admin", "project-member", "rendezvous",
 	"share", "sidecar", "space", "space-admin", "status",
