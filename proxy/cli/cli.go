@@ -52,10 +52,9 @@ func newRoot(c *console) *cobra.Command {
 		newWorker(c),
 		newPolicy(c),
 		newFlowControl(c),
+		newStatus(c),
 		newReset(c),
 		newIdentity(c),
-		newVault(c),
-		newCredential(c),
 		newCompletion(c),
 		newEnvironment(c),
 		newManpages(c),
@@ -144,11 +143,11 @@ func beforeDashes(args []string) []string {
 // elsewhere are commands of the reference implementation that this version
 // does not have.
 var elsewhere = []string{
-	"admin", "authority", "enroll", "influxdb-inlet",
+	"admin", "authority", "credential", "enroll", "influxdb-inlet",
 	"influxdb-outlet", "kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer", "lease",
 	"project", "project-admin", "project-member", "rendezvous",
-	"share", "sidecar", "space", "space-admin", "status",
-	"subscription",
+	"share", "sidecar", "space", "space-admin",
+	"subscription", "vault",
 }
 
 // group returns a command that only holds others.

@@ -69,6 +69,8 @@ var decided = map[string]string{
 	"top level / NO_COLOR=":          "an empty variable is one that is not set",
 	"top level / NO_INPUT=":          "an empty variable is one that is not set",
 	"top level / -v with a failure":  "what fails has no log lines of its own",
+	"top level / status: json":       "the identity is made by the recording before it; tested in a script",
+	"top level / status: terminal":   "the identity is made by the recording before it, and lines are others",
 	"one vault / create: empty name": "the empty name is nobody's",
 
 	"damaged state / database is not a database":    "the recorder damages the file; tested beside the store",
