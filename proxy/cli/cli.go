@@ -55,6 +55,7 @@ func newRoot(c *console) *cobra.Command {
 		newStatus(c),
 		newReset(c),
 		newIdentity(c),
+		newVault(c),
 		newCompletion(c),
 		newEnvironment(c),
 		newManpages(c),
@@ -147,7 +148,7 @@ var elsewhere = []string{
 	"influxdb-outlet", "kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer", "lease",
 	"project", "project-admin", "project-member", "rendezvous",
 	"share", "sidecar", "space", "space-admin",
-	"subscription", "vault",
+	"subscription",
 }
 
 // group returns a command that only holds others.

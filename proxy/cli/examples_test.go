@@ -27,6 +27,14 @@ var notRun = map[string]string{
 var before = map[string]string{
 	"ockam identity show": "ockam identity create database -q",
 
+	"ockam credential issue":  "ockam identity create authority -q\nockam identity create member -q\n",
+	"ockam credential verify": credential, "ockam credential store": credential + oneNode,
+	"ockam credential list": oneNode + "ockam identity create member -q\n",
+
+	"ockam identity default": "ockam identity create main -q\nockam identity create database -q\n",
+	"ockam identity delete":  "ockam identity create main -q\nockam identity create database -q\n",
+	"ockam vault show":       vaults, "ockam vault move": vaults, "ockam vault delete": vaults,
+
 	"ockam node show": oneNode, "ockam node start": oneNode, "ockam node stop": oneNode, "ockam node delete": oneNode,
 	"ockam node default": twoNodes, "ockam node logs": oneNode, "ockam message send": twoNodes,
 	"ockam secure-channel create": channel, "ockam secure-channel list": channel,
@@ -46,11 +54,15 @@ var before = map[string]string{
 	"ockam tcp-listener delete": listener, "ockam tcp-connection delete": listener,
 	"ockam service list": oneNode, "ockam service start hop": oneNode, "ockam worker list": oneNode,
 	"ockam policy create": oneNode, "ockam policy show": oneNode, "ockam policy list": oneNode, "ockam policy delete": oneNode,
-	"ockam flow-control add-consumer": twoNodes + "ockam tcp-listener create 127.0.0.1:6000 --at n1\n", "ockam status": oneNode,
+	"ockam status":                    oneNode,
+	"ockam flow-control add-consumer": twoNodes + "ockam tcp-listener create 127.0.0.1:6000 --at n1\n",
 }
 
 // Nodes, and what they have, for examples.
 const (
+	credential = "ockam identity create member -q\nISSUER=$(ockam identity create authority -q)\n" +
+		"CREDENTIAL=$(ockam credential issue --as authority --for $(ockam identity show member) --encoding hex)\n"
+	vaults   = "ockam vault create -q\nockam vault create work\n"
 	oneNode  = "ockam node create n1 -q\n"
 	twoNodes = oneNode + "ockam node create n2 -q\n"
 	channel  = "ockam node create a -q\nockam node create b -q\n" +

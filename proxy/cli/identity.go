@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 
 func newIdentity(c *console) *cobra.Command {
 	return group("identity", "Make and show identities",
-		newIdentityCreate(c), newIdentityList(c), newIdentityShow(c))
+		newIdentityCreate(c), newIdentityList(c), newIdentityShow(c), newIdentityDefault(c), newIdentityDelete(c))
 }
 
 // identifierResult is what most commands print about an identity.
@@ -24,47 +25,127 @@ func identifierResult(id identity.Identifier) result {
 }
 
 func newIdentityCreate(c *console) *cobra.Command {
-	return &cobra.Command{
+	vault, history, key := "", "", ""
+	cmd := &cobra.Command{
 		Use:   "create [NAME]",
 		Short: "Make an identity",
 		Long: `Makes an identity with a new key and prints its identifier, which others write
 into the "allow" of what the identity may use. The key stays in OCKAM_HOME
-(~/.ockam). If an identity of that name exists, its identifier is printed and
-nothing changes. Without NAME the identity gets a random one.`,
+(~/.ockam), in the default vault or that of --vault, which is made if there is
+none of that name. If an identity of that name exists, its identifier is printed
+and nothing changes. Without NAME the identity gets a random one. With --identity
+no key is made: a change history from elsewhere gets a name.`,
 		Example: `  # An identity for the node "database", before its first run
   ockam identity create database
 
   # Use it in a script
-  export DATABASE_ID="$(ockam identity create database --quiet)"`,
+  export DATABASE_ID="$(ockam identity create database --quiet)"
+
+  # With its keys in a file of their own
+  ockam identity create alice --vault work`,
 		Args: arguments(0, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
-				name := ""
-				if len(args) > 0 {
-					name = args[0]
-				} else {
-					var err error
-					if name, err = s.freeName(ctx); err != nil {
-						return err
-					}
-				}
-				id, created, err := s.create(ctx, name)
-				if err != nil {
+	}
+	cmd.Flags().StringVar(&vault, "vault", "", "where its keys are; the default vault if left out")
+	cmd.Flags().StringVar(&history, "identity", "", "the change history to import, in hex")
+	cmd.Flags().StringVarP(&key, "key-id", "k", "", "the key in AWS KMS, which this version does not have")
+	cmd.Flags().Lookup("key-id").Hidden = true
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("identity") && cmd.Flags().Changed("key-id") {
+			return &usageError{cmd: cmd, text: "--identity cannot be used with --key-id"}
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if cmd.Flags().Changed("key-id") {
+			return errKMS
+		}
+		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
+			name := strings.Join(args, "")
+			if len(args) == 0 {
+				var err error
+				if name, err = s.freeName(ctx); err != nil {
 					return err
 				}
-				if created {
-					c.say(markOK, "New identity %s", name)
-					c.say(markText, "%s: %s", name, id.Identifier)
-					if id.Default {
-						c.say(markOK, "Marked %s as your default", name)
-					}
-				}
-				r := identifierResult(id.Identifier)
-				r.plain = markOK + "Identity " + id.Identifier.String() + "\n" + markText + "named " + name
-				return c.print(r)
-			})
-		},
+			}
+			if cmd.Flags().Changed("identity") {
+				return c.importIdentity(ctx, s, vault, name, history)
+			}
+			return c.createIdentity(ctx, s, vault, name)
+		})
 	}
+	return cmd
+}
+
+// createIdentity makes an identity in a vault and prints its identifier.
+func (c *console) createIdentity(ctx context.Context, s *store, vault, name string) error {
+	id, err := s.Named(ctx, name)
+	if name == "" || errors.Is(err, state.ErrNotFound) {
+		if err := c.ensureVault(ctx, s, vault); err != nil {
+			return err
+		}
+		created := false
+		if id, created, err = s.createIn(ctx, vault, name); err == nil && created {
+			c.sayCreated(id)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	r := identifierResult(id.Identifier)
+	r.plain = markOK + "Identity " + id.Identifier.String() + "\n" + markText + "named " + name
+	return c.print(r)
+}
+
+// sayCreated tells people about a new identity.
+func (c *console) sayCreated(id *state.Named) {
+	c.say(markOK, "New identity %s", id.Name)
+	c.say(markText, "%s: %s", id.Name, id.Identifier)
+	if id.Default {
+		c.say(markOK, "Marked %s as your default", id.Name)
+	}
+}
+
+// ensureVault makes the vault if there is none of that name; the empty name
+// means the default one, which the store makes.
+func (c *console) ensureVault(ctx context.Context, s *store, name string) error {
+	if name == "" {
+		return nil
+	}
+	_, err := s.NamedVault(ctx, name)
+	if !errors.Is(err, state.ErrNotFound) {
+		return err
+	}
+	v, err := s.CreateVault(ctx, name, "")
+	if errors.Is(err, state.ErrExists) {
+		if _, again := s.NamedVault(ctx, name); again == nil { // another process was faster
+			return nil
+		}
+	}
+	if err != nil {
+		return alreadyThere(err)
+	}
+	c.say(markOK, "New vault %s", v.Name)
+	return nil
+}
+
+// importIdentity gives a name to the identity of a history in text form.
+func (c *console) importIdentity(ctx context.Context, s *store, vault, name, text string) error {
+	h, err := identity.ParseHistoryText(strings.TrimSpace(text))
+	if err != nil {
+		return fmt.Errorf("--identity is no change history: %w", err)
+	}
+	if err := c.ensureVault(ctx, s, vault); err != nil {
+		return err
+	}
+	id, renamed, err := s.ImportIdentity(ctx, vault, name, h)
+	if err != nil {
+		return alreadyThere(err)
+	}
+	text = markOK + "Identity " + id.Identifier.String() + " is imported as " + id.Name
+	if renamed != "" && renamed != id.Name {
+		text += "; it was called " + renamed + " before"
+	}
+	return c.print(result{plain: text})
 }
 
 func newIdentityList(c *console) *cobra.Command {
@@ -89,9 +170,6 @@ func newIdentityList(c *console) *cobra.Command {
 	}
 }
 
-// vaultName is the vault of all identities: the database.
-const vaultName = "default"
-
 // listed is an identity in a list, keys in alphabetical order.
 type listed struct {
 	Identifier string `json:"identifier"`
@@ -104,7 +182,7 @@ func identityList(all []state.Named) result {
 	items, lines := []listed{}, [][]string{}
 	for _, e := range all {
 		id := e.Identifier.String()
-		items = append(items, listed{id, e.Default, e.Name, vaultName})
+		items = append(items, listed{id, e.Default, e.Name, e.Vault})
 		name := e.Name
 		if e.Default {
 			name += " (default)"

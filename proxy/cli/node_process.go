@@ -62,11 +62,7 @@ func (c *console) ensureIdentity(ctx context.Context, s *store, name string) (st
 	if err != nil || !created {
 		return name, err
 	}
-	c.say(markOK, "New identity %s", name)
-	c.say(markText, "%s: %s", name, id.Identifier)
-	if id.Default {
-		c.say(markOK, "Marked %s as your default", name)
-	}
+	c.sayCreated(id)
 	return name, nil
 }
 

@@ -25,7 +25,12 @@ func withStore(ctx context.Context, f func(context.Context, *store) error) error
 
 // create makes an identity, unless there is one of that name.
 func (s *store) create(ctx context.Context, name string) (id *state.Named, created bool, err error) {
-	id, err = s.CreateIdentity(ctx, name, identity.CreateOptions{})
+	return s.createIn(ctx, "", name)
+}
+
+// createIn is create with the vault for the keys, the default one if empty.
+func (s *store) createIn(ctx context.Context, vault, name string) (id *state.Named, created bool, err error) {
+	id, err = s.CreateIdentityIn(ctx, vault, name, identity.CreateOptions{})
 	if errors.Is(err, state.ErrExists) {
 		id, err = s.Named(ctx, name)
 		return id, false, err
