@@ -30,6 +30,7 @@ type Budget struct {
 	watched map[*Stream]struct{} // the streams whose sink is a Pender
 	sampled time.Time            // when all of them were looked at
 	waiting []*Stream            // receivers that wait for others to give back
+	hasty   time.Time            // until when nobody has a whole StallTimeout
 }
 
 // A Pender is a sink that buffers: it knows what its application has not taken.
@@ -192,12 +193,28 @@ func (b *Budget) left(s *Stream) time.Duration {
 
 func (b *Budget) leftLocked(s *Stream, now time.Time) time.Duration {
 	a := &s.account
-	left := a.idleSince(now).Add(s.opts.StallTimeout).Sub(now)
+	patience := s.opts.StallTimeout
+	if now.Before(b.hasty) {
+		patience /= looks
+	}
+	left := a.idleSince(now).Add(patience).Sub(now)
 	if left <= 0 || a.moved.IsZero() {
 		s.lookLocked(now)
-		left = a.idleSince(now).Add(s.opts.StallTimeout).Sub(now)
+		left = a.idleSince(now).Add(patience).Sub(now)
 	}
 	return left
+}
+
+// stalled notes that a stream was reset for which somebody had waited. Others
+// that take nothing either may not yet have shown it, as the kernel had room for
+// some more; if each of them had a StallTimeout of its own, one after the other,
+// a link would be silent for so long that its peer gives it up. So for a while
+// an eighth is enough.
+func (b *Budget) stalled(s *Stream) {
+	b.resets.Add(1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hasty = time.Now().Add(s.opts.StallTimeout)
 }
 
 // lookLocked looks at all sinks, if it is time to.

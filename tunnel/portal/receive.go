@@ -162,7 +162,7 @@ func (s *Stream) chargeLocked(n int) bool {
 		case left > 0:
 			s.awaitRoom(min(left, s.opts.StallTimeout/looks))
 		case culprit.reset(ErrStalled):
-			b.resets.Add(1)
+			b.stalled(culprit)
 		}
 		b.forget(s)
 		s.mu.Lock()

@@ -178,7 +178,7 @@ func TestStalledStreams(t *testing.T) {
 		}
 		_ = good.s.Close()
 		wantErr(t, "WriteTo of the good stream", <-good.done, net.ErrClosed)
-		if good.sink.got < 1<<20 {
+		if good.sink.got < 512<<10 { // about as much as each of the others
 			t.Errorf("the good stream got %d bytes only", good.sink.got)
 		}
 	})
