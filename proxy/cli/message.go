@@ -197,46 +197,16 @@ func (c *console) identityOrNew(ctx context.Context, s *store, name string) (*id
 
 // ask sends a message to the end of the route and returns the answer.
 func (w *walker) ask(ctx context.Context, message []byte) ([]byte, error) {
-	answer := make(chan []byte, 1)
-	var access tunnel.Access
-	var lost <-chan struct{}
-	if w.path != nil {
-		access.Open = []tunnel.Source{w.path.Origin()}
-		lost = w.path.Origin().Done()
-	}
-	reg, err := w.router.Handle(tunnel.RandomAddress(), tunnel.HandlerFunc(func(m *tunnel.Message) error {
-		defer m.Release()
-		select {
-		case answer <- append([]byte(nil), m.Payload...):
-		default:
-		}
-		return nil
-	}), access)
+	b, err := tunnel.Ask(ctx, w.router, w.path, w.rest, wire.AppendBytes(nil, message))
 	if err != nil {
+		if w.path != nil && w.path.Origin().Err() != nil {
+			return nil, passing(fmt.Errorf("the connection was lost: %w", err))
+		}
 		return nil, err
 	}
-	defer reg.Close()
-	m := tunnel.NewMessage()
-	m.Onward, m.Return, m.Payload = w.rest, tunnel.NewRoute(reg.Address()), wire.AppendBytes(nil, message)
-	if w.path == nil {
-		err = w.router.Send(m)
-	} else {
-		err = w.path.Send(m)
-		m.Release()
-	}
+	reply, _, err := wire.ParseBytes(b)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the answer cannot be read: %w", err)
 	}
-	select {
-	case b := <-answer:
-		reply, _, err := wire.ParseBytes(b)
-		if err != nil {
-			return nil, fmt.Errorf("the answer cannot be read: %w", err)
-		}
-		return reply, nil
-	case <-lost:
-		return nil, passing(fmt.Errorf("the connection was lost: %w", w.path.Origin().Err()))
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return reply, nil
 }

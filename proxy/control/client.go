@@ -46,68 +46,24 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	if err != nil {
 		return Response{}, err
 	}
-	var access tunnel.Access
-	var lost <-chan struct{}
-	if c.Path != nil {
-		access.Open = []tunnel.Source{c.Path.Origin()}
-		lost = c.Path.Origin().Done()
-	}
-	w := waiter{path: c.Path, answer: make(chan []byte, 1)}
-	reg, err := c.Router.Handle(tunnel.RandomAddress(), w, access)
-	if err != nil {
-		return Response{}, err
-	}
-	defer reg.Close()
-	if err := c.send(reg.Address(), payload); err != nil {
-		return Response{}, fmt.Errorf("control: %v %s: %w", r.Method, r.Path, err)
-	}
 	timeout := c.Timeout
 	if timeout == 0 {
 		timeout = DefaultTimeout
 	}
-	late := time.NewTimer(timeout)
-	defer late.Stop()
-	select {
-	case b := <-w.answer:
+	inTime, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	to := c.Via.Join(tunnel.NewRoute(tunnel.LocalAddress(Address)))
+	b, err := tunnel.Ask(inTime, c.Router, c.Path, to, payload)
+	switch {
+	case err == nil:
 		return ParseResponse(b)
-	case <-lost:
-		return Response{}, fmt.Errorf("control: %v %s: %w", r.Method, r.Path, c.Path.Origin().Err())
-	case <-late.C:
-		return Response{}, fmt.Errorf("%w within %v", ErrNoAnswer, timeout)
-	case <-ctx.Done():
+	case ctx.Err() != nil:
 		return Response{}, ctx.Err()
-	}
-}
-
-func (c *Client) send(back tunnel.Address, payload []byte) error {
-	m := tunnel.NewMessage()
-	m.Onward = c.Via.Join(tunnel.NewRoute(tunnel.LocalAddress(Address)))
-	m.Return = tunnel.NewRoute(back)
-	m.Payload = payload
-	if c.Path == nil {
-		return c.Router.Send(m)
-	}
-	defer m.Release()
-	return c.Path.Send(m)
-}
-
-// A waiter takes the first answer.
-type waiter struct {
-	path   tunnel.Path
-	answer chan []byte
-}
-
-// HandleMessage takes an answer.
-func (w waiter) HandleMessage(m *tunnel.Message) error {
-	defer m.Release()
-	if w.path != nil && m.Origin != w.path.Origin() {
-		return tunnel.ErrNotOpen
-	}
-	select {
-	case w.answer <- append([]byte(nil), m.Payload...):
+	case inTime.Err() != nil:
+		return Response{}, fmt.Errorf("%w within %v", ErrNoAnswer, timeout)
 	default:
+		return Response{}, fmt.Errorf("control: %v %s: %w", r.Method, r.Path, err)
 	}
-	return nil
 }
 
 // do sends a request with a body, nil for none, and looks at the status.

@@ -43,46 +43,9 @@ func (b *Background) SendMessage(ctx context.Context, to multiaddr.Addr, payload
 // ask sends a message along a way, to a worker of this node if the way has no
 // path, and waits for the answer.
 func (n *Node) ask(ctx context.Context, w *way, payload []byte) ([]byte, error) {
-	access := n.everybody()
-	access.Open = append(access.Open, n.dialed)
-	var lost <-chan struct{}
-	if w.path != nil {
-		access.Open = []tunnel.Source{w.path.Origin()}
-		lost = w.path.Origin().Done()
+	b, err := tunnel.Ask(ctx, n.router, w.path, w.rest, payload, append(n.everybody().Open, n.dialed)...)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, ErrNoReply
 	}
-	answer := make(chan []byte, 1)
-	reg, err := n.router.Handle(tunnel.RandomAddress(), tunnel.HandlerFunc(func(m *tunnel.Message) error {
-		defer m.Release()
-		select {
-		case answer <- append([]byte{}, m.Payload...):
-		default:
-		}
-		return nil
-	}), access)
-	if err != nil {
-		return nil, err
-	}
-	defer reg.Close()
-	m := tunnel.NewMessage()
-	m.Onward, m.Return, m.Payload = w.rest, tunnel.NewRoute(reg.Address()), payload
-	if w.path == nil {
-		err = n.router.Send(m)
-	} else {
-		err = w.path.Send(m)
-		m.Release()
-	}
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case p := <-answer:
-		return p, nil
-	case <-lost:
-		return nil, w.path.Origin().Err()
-	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, ErrNoReply
-		}
-		return nil, ctx.Err()
-	}
+	return b, err
 }

@@ -225,33 +225,11 @@ func (n *Node) handshake(ctx context.Context, cfg *secure.Config, path tunnel.Pa
 func (n *Node) confirm(ctx context.Context, c *secure.Channel, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	answered := make(chan struct{}, 1)
-	reg, err := n.router.Handle(tunnel.RandomAddress(), tunnel.HandlerFunc(func(m *tunnel.Message) error {
-		m.Release()
-		select {
-		case answered <- struct{}{}:
-		default:
-		}
-		return nil
-	}), tunnel.Access{Open: []tunnel.Source{c.Origin()}})
-	if err != nil {
-		return err
-	}
-	defer reg.Close()
-	m := tunnel.NewMessage()
-	defer m.Release()
-	m.Onward, m.Return, m.Payload = echoRoute, tunnel.NewRoute(reg.Address()), []byte{0}
-	if err := c.Send(m); err != nil {
-		return err
-	}
-	select {
-	case <-answered:
-		return nil
-	case <-c.Origin().Done():
-		return c.Origin().Err()
-	case <-ctx.Done():
+	_, err := tunnel.Ask(ctx, n.router, c, echoRoute, []byte{0})
+	if err != nil && ctx.Err() != nil {
 		return errNoAnswer
 	}
+	return err
 }
 
 var echoRoute = tunnel.NewRoute(tunnel.LocalAddress(service.EchoName))

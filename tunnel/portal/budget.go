@@ -231,7 +231,6 @@ func (b *Budget) lookLocked(now time.Time, stall time.Duration) {
 // lookLocked notes whether the application has taken anything since the last
 // look. If not, and there was something to take then and is now, it has taken
 // nothing all the while.
-
 func (s *Stream) lookLocked(now time.Time) {
 	a := &s.account
 	if a.pender == nil {
