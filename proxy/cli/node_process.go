@@ -140,18 +140,51 @@ func (c *console) startProcess(ctx context.Context, s *store, o *nodeOptions) er
 	if err != nil {
 		return err
 	}
-	folder, err := nodeFolder(o.name)
+	log, err := openNodeLog(o.name)
 	if err != nil {
 		return err
 	}
+	defer func() { _ = log.Close() }() // the node has its own
+	child := c.nodeCommand(o, identity)
+	child.Stderr = log
+	written, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	out, err := child.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := child.Start(); err != nil {
+		return fmt.Errorf("the node cannot be started: %w", err)
+	}
+	why := awaitReady(ctx, out, timeout)
+	if why == "" {
+		return errors.Join(out.Close(), child.Process.Release())
+	}
+	_ = child.Process.Kill() // it may have ended
+	_ = child.Wait()         // its end is what is reported
+	return fmt.Errorf("the node %q was not started: %s%s", o.name, why, endOfLog(log.Name(), written))
+}
+
+// openNodeLog opens the log of a node, to be written at its end.
+func openNodeLog(name string) (*os.File, error) {
+	folder, err := nodeFolder(name)
+	if err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return fmt.Errorf("the folder of the node's log cannot be made: %w", err)
+		return nil, fmt.Errorf("the folder of the node's log cannot be made: %w", err)
 	}
 	log, err := os.OpenFile(logPath(folder), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("the node's log cannot be written: %w", err)
+		return nil, fmt.Errorf("the node's log cannot be written: %w", err)
 	}
-	defer func() { _ = log.Close() }() // the node has its own
+	return log, nil
+}
+
+// nodeCommand returns the command that runs a node: this program once more.
+func (c *console) nodeCommand(o *nodeOptions, identity string) *exec.Cmd {
 	program, err := os.Executable()
 	if err != nil {
 		program = "ockam"
@@ -168,21 +201,15 @@ func (c *console) startProcess(ctx context.Context, s *store, o *nodeOptions) er
 		args = append(args, "--launch-configuration", "{}")
 	}
 	child := exec.Command(program, append(args, "--", o.name)...)
-	child.Stderr = log
 	child.SysProcAttr = ownSession()
-	written, err := log.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
-	}
-	out, err := child.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := child.Start(); err != nil {
-		return fmt.Errorf("the node cannot be started: %w", err)
-	}
+	return child
+}
+
+// awaitReady waits until a node's output says that it answers, and returns why
+// that is not so; empty if it is.
+func awaitReady(ctx context.Context, out io.Reader, timeout time.Duration) (why string) {
 	ready := make(chan error, 1)
-	go func() { // ends with the pipe, at the latest when the child is killed below
+	go func() { // ends with the pipe, at the latest when the node is killed
 		line, err := bufio.NewReader(out).ReadString('\n')
 		if strings.TrimSpace(line) == readyLine {
 			err = nil
@@ -193,21 +220,17 @@ func (c *console) startProcess(ctx context.Context, s *store, o *nodeOptions) er
 	}()
 	late := time.NewTimer(timeout)
 	defer late.Stop()
-	why := ""
 	select {
 	case err := <-ready:
 		if err == nil {
-			return errors.Join(out.Close(), child.Process.Release())
+			return ""
 		}
-		why = "its process ended"
+		return "its process ended"
 	case <-late.C:
-		why = fmt.Sprintf("it does not answer within %s", timeout)
+		return fmt.Sprintf("it does not answer within %s", timeout)
 	case <-ctx.Done():
-		why = ctx.Err().Error()
+		return ctx.Err().Error()
 	}
-	_ = child.Process.Kill() // it may have ended
-	_ = child.Wait()         // its end is what is reported
-	return fmt.Errorf("the node %q was not started: %s%s", o.name, why, endOfLog(log.Name(), written))
 }
 
 // endOfLog returns the last lines of a log, behind what was there before.
