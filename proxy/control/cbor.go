@@ -2,6 +2,7 @@ package control
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"unicode/utf8"
@@ -90,28 +91,17 @@ func (d *decoder) head(want byte) (n uint64, indefinite bool, err error) {
 	if len(d.b) == 0 {
 		return 0, false, ErrTruncated
 	}
-	major, info := d.b[0]>>5, d.b[0]&0x1f
-	if major != want {
+	if major := d.b[0] >> 5; major != want {
 		return 0, false, fmt.Errorf("%w: item of major type %d where %d is due", ErrMalformed, major, want)
 	}
-	width := 0
+	_, n, indefinite, rest, err := wire.ParseHead(d.b)
 	switch {
-	case info < 24:
-		n = uint64(info)
-	case info < 28:
-		width = 1 << (info - 24)
-	case info == 31 && (want == majorArray || want == majorMap):
-		indefinite = true
-	default:
-		return 0, false, fmt.Errorf("%w: length code %d", ErrMalformed, info)
-	}
-	if len(d.b) < 1+width {
+	case errors.Is(err, wire.ErrTruncated):
 		return 0, false, ErrTruncated
+	case err != nil || indefinite && want != majorArray && want != majorMap:
+		return 0, false, fmt.Errorf("%w: length code %d", ErrMalformed, d.b[0]&0x1f)
 	}
-	for _, c := range d.b[1 : 1+width] {
-		n = n<<8 | uint64(c)
-	}
-	d.b = d.b[1+width:]
+	d.b = rest
 	return n, indefinite, nil
 }
 

@@ -1,13 +1,13 @@
 package identity
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
 
 	"ockam/tunnel/vault"
+	"ockam/tunnel/wire"
 )
 
 // The types of this package are arrays of fixed shape. They are read here step
@@ -48,28 +48,17 @@ func (d *decoder) head(want byte) (n uint64, indefinite bool, err error) {
 	if len(d.b) == 0 {
 		return 0, false, errEndsEarly
 	}
-	major, info := d.b[0]>>5, d.b[0]&0x1f
-	if major != want {
+	if major := d.b[0] >> 5; major != want {
 		return 0, false, fmt.Errorf("identity: CBOR item of major type %d where %d is due", major, want)
 	}
-	size := 0
+	_, n, indefinite, rest, err := wire.ParseHead(d.b)
 	switch {
-	case info < 24:
-		n = uint64(info)
-	case info < 28:
-		size = 1 << (info - 24)
-	case info == 31 && (want == majorArray || want == majorMap):
-		indefinite = true
-	default:
-		return 0, false, fmt.Errorf("identity: CBOR item of major type %d with length code %d", major, info)
-	}
-	if len(d.b) < 1+size {
+	case errors.Is(err, wire.ErrTruncated):
 		return 0, false, errEndsEarly
+	case err != nil || indefinite && want != majorArray && want != majorMap:
+		return 0, false, fmt.Errorf("identity: CBOR item of major type %d with length code %d", want, d.b[0]&0x1f)
 	}
-	for _, c := range d.b[1 : 1+size] {
-		n = n<<8 | uint64(c)
-	}
-	d.b = d.b[1+size:]
+	d.b = rest
 	return n, indefinite, nil
 }
 
@@ -265,19 +254,10 @@ func signingVariant(t vault.KeyType) uint64 {
 
 // appendHead appends the head of an item, in shortest form.
 func appendHead(b []byte, major byte, n uint64) []byte {
-	major <<= 5
-	switch {
-	case n < 24:
-		return append(b, major|byte(n))
-	case n < 1<<8:
-		return append(b, major|24, byte(n))
-	case n < 1<<16:
-		return binary.BigEndian.AppendUint16(append(b, major|25), uint16(n))
-	case n < 1<<32:
-		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(n))
-	default:
-		return binary.BigEndian.AppendUint64(append(b, major|27), n)
-	}
+	at := len(b)
+	b = wire.AppendUint(b, n)
+	b[at] |= major << 5
+	return b
 }
 
 func appendBytes(b, s []byte) []byte {

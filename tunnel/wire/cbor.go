@@ -59,9 +59,10 @@ func AppendBytesHead(b []byte, n int) []byte { return appendHead(b, majorBytes, 
 // BytesHeadLen returns the length of the head of a CBOR byte string of n bytes.
 func BytesHeadLen(n int) int { return headLen(n) }
 
-// head reads the initial bytes of an item, in any width. For an indefinite
-// length it returns n = 0 and indef = true.
-func head(b []byte) (major byte, n uint64, indef bool, rest []byte, err error) {
+// ParseHead reads the initial bytes of a CBOR item, in any width (RFC 8949
+// section 3). Major is the major type in the upper three bits of a byte; n is the
+// length or value, 0 for an indefinite length (indef).
+func ParseHead(b []byte) (major byte, n uint64, indef bool, rest []byte, err error) {
 	if len(b) == 0 {
 		return 0, 0, false, nil, ErrTruncated
 	}
@@ -89,7 +90,7 @@ func head(b []byte) (major byte, n uint64, indef bool, rest []byte, err error) {
 // ParseByteString reads a CBOR byte string of definite length, in any width.
 // The result lies within b.
 func ParseByteString(b []byte) (data, rest []byte, err error) {
-	major, n, indef, rest, err := head(b)
+	major, n, indef, rest, err := ParseHead(b)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,7 +106,7 @@ func ParseByteString(b []byte) (data, rest []byte, err error) {
 // ParseArrayHead reads the head of an array. For an array of indefinite length
 // n is -1. The count is not checked against what follows: do not allocate by it.
 func ParseArrayHead(b []byte) (n int, rest []byte, err error) {
-	major, u, indef, rest, err := head(b)
+	major, u, indef, rest, err := ParseHead(b)
 	switch {
 	case err != nil:
 		return 0, nil, err
@@ -124,7 +125,7 @@ func AppendUint(b []byte, n uint64) []byte { return appendHead(b, majorUint, n) 
 
 // ParseUint reads an unsigned integer of any width, at most limit.
 func ParseUint(b []byte, limit uint64) (uint64, []byte, error) {
-	major, n, indef, rest, err := head(b)
+	major, n, indef, rest, err := ParseHead(b)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -173,7 +174,7 @@ func skipItem(b []byte, depth int) ([]byte, error) {
 	if depth == 0 {
 		return nil, ErrMalformed
 	}
-	major, n, indef, rest, err := head(b)
+	major, n, indef, rest, err := ParseHead(b)
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +221,7 @@ func skipChunks(b []byte, want byte) ([]byte, error) {
 		if b[0] == breakByte {
 			return b[1:], nil
 		}
-		major, n, indef, rest, err := head(b)
+		major, n, indef, rest, err := ParseHead(b)
 		if err != nil {
 			return nil, err
 		}

@@ -60,7 +60,7 @@ func skipTrace(b []byte) ([]byte, error) {
 	if len(b) > 0 && b[0] == null {
 		return b[1:], nil
 	}
-	major, n, indef, rest, err := head(b)
+	major, n, indef, rest, err := ParseHead(b)
 	if err != nil {
 		return nil, err
 	}
