@@ -48,8 +48,8 @@ func (s *readySource) ReadReady(borrow func() []byte, giveBack func()) (int, err
 	return min(len(b), s.size), nil
 }
 
-// acceptOver returns a node with a link over conn and a stream accepted over it.
-func acceptOver(t testing.TB, conn transports.Conn) (*tunnel.Link, *portal.Stream) {
+// acceptOver returns a node, its link over conn and a stream accepted over it.
+func acceptOver(t testing.TB, conn transports.Conn) (*node, *tunnel.Link, *portal.Stream) {
 	t.Helper()
 	n := &node{router: tunnel.NewRouter(), group: &tunnel.Group{Name: "test"}}
 	link, err := tunnel.NewLink(n.router, conn, transporttest.Traits(), n.group)
@@ -73,7 +73,7 @@ func acceptOver(t testing.TB, conn transports.Conn) (*tunnel.Link, *portal.Strea
 	if err := n.router.Deliver(m); err != nil {
 		t.Fatal(err)
 	}
-	return link, <-ch
+	return n, link, <-ch
 }
 
 // A laterSource is a transporttest.Source whose frame is known once a stream is open.
@@ -109,14 +109,23 @@ func (s *laterSource) TryWrite(b net.Buffers) (int, error) {
 // receiveAll brings count payloads of size bytes to a stream whose sink takes them.
 func receiveAll(t testing.TB, count, size int) func() {
 	src := &laterSource{}
-	link, s := acceptOver(t, src)
+	n, link, s := acceptOver(t, src)
 	body := payload(string(make([]byte, size)))
 	onward := tunnel.NewRoute(tunnel.LocalAddress(names(s.LocalAddr().(portal.Addr).Route)[0]))
 	src.Frame = append(wire.AppendMessageHead(nil, onward, local("IN"), len(body)), body...)
 	src.Frame = wire.AppendMessageTail(src.Frame)
-	sink := &countingSink{want: int64(count) * int64(size), done: make(chan struct{})}
+	sink := &countingSink{want: int64(count+1) * int64(size), done: make(chan struct{})}
 	src.done = sink.done
 	go func() { _, _ = s.WriteTo(sink) }()
+	// One payload ahead: once it is taken WriteTo runs, and nothing is queued for it.
+	m := tunnel.NewMessage()
+	m.Onward, m.Return, m.Payload, m.Origin = onward, local("IN"), body, link.Origin()
+	if err := n.router.Deliver(m); err != nil {
+		t.Fatal(err)
+	}
+	for sink.n.Load() < int64(size) {
+		pause()
+	}
 	return func() {
 		src.Count = count
 		if err := link.Serve(context.Background()); !errors.Is(err, tunnel.ErrPeerClosed) {
@@ -128,7 +137,7 @@ func receiveAll(t testing.TB, count, size int) func() {
 
 // sendAll sends count pieces of size bytes of a source.
 func sendAll(t testing.TB, count, size int) func() {
-	_, s := acceptOver(t, &laterSource{})
+	_, _, s := acceptOver(t, &laterSource{})
 	src := &readySource{size, count}
 	return func() {
 		if n, err := s.ReadFrom(src); err != nil || n != int64(count*size) {
