@@ -3,12 +3,7 @@ package node_test
 import (
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"os"
-	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,83 +11,14 @@ import (
 	"ockam/proxy/node"
 )
 
-// A cutter passes connections on to another address until it cuts them.
-type cutter struct {
-	l  net.Listener
-	wg sync.WaitGroup
-
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-	over  bool
-}
-
-func newCutter(t *testing.T, next string) *cutter {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cutter{l: l, conns: make(map[net.Conn]bool)}
-	c.wg.Go(func() {
-		for {
-			near, err := l.Accept()
-			if err != nil {
-				return
-			}
-			far, err := net.Dial("tcp", next)
-			if err != nil {
-				_ = near.Close()
-				continue
-			}
-			c.carry(near, far)
-			c.carry(far, near)
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		c.mu.Lock()
-		c.over = true
-		c.mu.Unlock()
-		c.cut()
-		c.wg.Wait()
-	})
-	return c
-}
-
-func (c *cutter) carry(dst, src net.Conn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.conns[src] = true
-	if c.over {
-		_ = src.Close()
-	}
-	c.wg.Go(func() {
-		_, _ = io.Copy(dst, src)
-		_, _ = dst.Close(), src.Close()
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.conns, src)
-	})
-}
-
-func (c *cutter) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for conn := range c.conns {
-		_ = conn.Close()
-	}
-}
-
 // holding is what could leak: in the process, and in each node.
 type holding struct {
-	goroutines, files       int
+	held
 	registrations, accepted [3]int
 }
 
-func holdingOf(nodes map[string]*node.Node) holding {
-	h := holding{goroutines: runtime.NumGoroutine()}
-	files, _ := os.ReadDir("/proc/self/fd") // elsewhere than on Linux, the rest has to do
-	h.files = len(files)
+func holdingOf(t *testing.T, nodes map[string]*node.Node) holding {
+	h := holding{held: holds(t)}
 	for i, name := range []string{"relay", "db", "app"} {
 		h.registrations[i], h.accepted[i] = nodes[name].Registrations(), nodes[name].Accepted()
 	}
@@ -100,23 +26,11 @@ func holdingOf(nodes map[string]*node.Node) holding {
 }
 
 func (h holding) within(before holding) bool {
-	ok := h.goroutines <= before.goroutines && h.files <= before.files
+	ok := h.held.within(before.held)
 	for i := range h.registrations {
 		ok = ok && h.registrations[i] <= before.registrations[i] && h.accepted[i] <= before.accepted[i]
 	}
 	return ok
-}
-
-// settles returns what is held when that has been the same for half a second.
-func settles(nodes map[string]*node.Node) holding {
-	last, since := holdingOf(nodes), time.Now()
-	for end := time.Now().Add(patience); time.Since(since) < time.Second/2 && time.Now().Before(end); {
-		time.Sleep(20 * time.Millisecond) // nobody tells that a goroutine is gone
-		if now := holdingOf(nodes); now != last {
-			last, since = now, time.Now()
-		}
-	}
-	return last
 }
 
 // TestRelaysLost loses the links by which 25 names are registered, every second
@@ -124,8 +38,8 @@ func settles(nodes map[string]*node.Node) holding {
 func TestRelaysLost(t *testing.T) {
 	const names, rounds = 25, 4
 	port, from := freePort(t), "127.0.0.1:"+freePort(t)
-	c := newCutter(t, "127.0.0.1:"+port)
-	lossy := "/ip4/127.0.0.1/tcp/" + portOf(t, c.l.Addr().String())
+	m := newMiddle(t, "127.0.0.1:"+port)
+	lossy := "/ip4/127.0.0.1/tcp/" + portOf(t, m.l.Addr().String())
 	var relays strings.Builder
 	for i := range names {
 		fmt.Fprintf(&relays, "relay \"db%d\" { at = \"%s%s\" }\n", i, lossy, []string{"/secure/api", ""}[i%2])
@@ -165,13 +79,14 @@ node "app" {
 	allUp(1)
 	connect(t, from).echo("before")
 	_ = connect(t, from).Close()
-	before := settles(nodes)
+	look := func() holding { return holdingOf(t, nodes) }
+	before := settled(t, look)
 	var open []client
 	for round := range rounds {
 		conn := connect(t, from)
 		conn.echo(fmt.Sprintf("round %d", round))
 		open = append(open, conn)
-		c.cut()
+		m.cut()
 		conn.wantReset("a connection over what was lost")
 		allUp(round + 2)
 	}
@@ -182,7 +97,7 @@ node "app" {
 	last.echo("afterwards")
 	_ = last.Close()
 	for end := time.Now().Add(patience); ; {
-		now := settles(nodes)
+		now := settled(t, look)
 		if now.within(before) {
 			return
 		}

@@ -231,6 +231,10 @@ func holds(t *testing.T) held {
 	return h
 }
 
+func (h held) within(before held) bool {
+	return h.goroutines <= before.goroutines && h.files <= before.files
+}
+
 // noMoreThan waits until the process holds no more than before, since much of
 // what ends does so on its own time. It sleeps: nobody tells that a goroutine is
 // gone.
@@ -240,7 +244,7 @@ func noMoreThan(t *testing.T, before held, within time.Duration) {
 	for {
 		runtime.GC() // the pipes that io.Copy keeps for another time are collected
 		now := holds(t)
-		if now.goroutines <= before.goroutines && now.files <= before.files {
+		if now.within(before) {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -276,7 +280,7 @@ func TestWaysLost(t *testing.T) {
 	for i := range inlets {
 		addrs = append(addrs, r.inletUp(fmt.Sprintf("in%d", i)))
 	}
-	before := settled(t)
+	before := settled(t, func() held { return holds(t) })
 	for round := range rounds {
 		var open []client
 		for _, addr := range addrs {
@@ -304,17 +308,17 @@ func TestWaysLost(t *testing.T) {
 	noMoreThan(t, before, patience)
 }
 
-// settled returns what the process holds when that has been the same for a while.
-func settled(t *testing.T) held {
+// settled returns what look sees when that has been the same for half a second.
+func settled[T comparable](t *testing.T, look func() T) T {
 	t.Helper()
-	last, since, deadline := holds(t), time.Now(), time.Now().Add(patience)
-	for time.Since(since) < 300*time.Millisecond {
-		time.Sleep(20 * time.Millisecond)
-		if now := holds(t); now != last {
+	last, since, deadline := look(), time.Now(), time.Now().Add(patience)
+	for time.Since(since) < time.Second/2 {
+		time.Sleep(20 * time.Millisecond) // nobody tells that a goroutine is gone
+		if now := look(); now != last {
 			last, since = now, time.Now()
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("what the process holds does not come to rest: %+v", last)
+			t.Fatalf("what is held does not come to rest: %+v", last)
 		}
 	}
 	return last
@@ -328,7 +332,7 @@ func TestWayReplaced(t *testing.T) {
 	swallowing, stalling := newMiddle(t, "127.0.0.1:"+port), newMiddle(t, "127.0.0.1:"+port)
 	r := start(t, throughMiddles(t, port, echoServer(t), swallowing, stalling), nil)
 	in0, in1 := r.inletUp("in0"), r.inletUp("in1")
-	before := settled(t)
+	before := settled(t, func() held { return holds(t) })
 	const (
 		within  = 15 * time.Second // of which the doubts take 3 s
 		wearOut = 30 * time.Second // of which the watch of the old way takes 5 s
