@@ -30,7 +30,7 @@ type Budget struct {
 	watched map[*Stream]struct{} // the streams whose sink is a Pender
 	sampled time.Time            // when all of them were looked at
 	waiting []*Stream            // receivers that wait for others to give back
-	hasty   time.Time            // until when nobody has a whole StallTimeout
+	hasty   time.Time            // until when nobody who is waited for has a whole StallTimeout
 }
 
 // A Pender is a sink that buffers: it knows what its application has not taken.
@@ -181,22 +181,22 @@ func (b *Budget) blame(s *Stream, own bool) (culprit *Stream, left time.Duration
 	if culprit == nil {
 		return nil, 0
 	}
-	return culprit, b.leftLocked(culprit, now)
+	patience := culprit.opts.StallTimeout
+	if now.Before(b.hasty) {
+		patience /= looks
+	}
+	return culprit, b.leftLocked(culprit, now, patience)
 }
 
 // left returns how long s has left to take something.
 func (b *Budget) left(s *Stream) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.leftLocked(s, time.Now())
+	return b.leftLocked(s, time.Now(), s.opts.StallTimeout)
 }
 
-func (b *Budget) leftLocked(s *Stream, now time.Time) time.Duration {
+func (b *Budget) leftLocked(s *Stream, now time.Time, patience time.Duration) time.Duration {
 	a := &s.account
-	patience := s.opts.StallTimeout
-	if now.Before(b.hasty) {
-		patience /= looks
-	}
 	left := a.idleSince(now).Add(patience).Sub(now)
 	if left <= 0 || a.moved.IsZero() {
 		s.lookLocked(now)

@@ -184,6 +184,26 @@ func TestStalledStreams(t *testing.T) {
 	})
 }
 
+// TestStalledInTurn has streams of which each can take more than the one before
+// it, and which stop only after that has been reset: the others are waited for
+// less than another StallTimeout.
+func TestStalledInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const stall, count = portal.DefaultStallTimeout, 4
+		_, floods := newFloods(t, count, portal.Options{Budget: new(portal.Budget)})
+		for i, f := range floods {
+			f.sink.give(i * 2 * portal.DefaultQueueLimit)
+		}
+		start := time.Now()
+		for i, f := range floods {
+			wantErr(t, "WriteTo", <-f.done, portal.ErrStalled)
+			if took := time.Since(start); took < stall || took > stall+stall/2 {
+				t.Errorf("stream %d was reset after %v, StallTimeout is %v", i, took, stall)
+			}
+		}
+	})
+}
+
 // TestBudget has streams that take nothing and use up the node's budget before
 // one of their queues is full: the stream that waits for room is not the one
 // that is reset.
