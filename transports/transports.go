@@ -79,6 +79,13 @@ type TryWriter interface {
 	TryWrite(batch net.Buffers) (int, error)
 }
 
+// A WriteCloser is a Conn that can end one direction.
+type WriteCloser interface {
+	// CloseWrite tells the peer that nothing more is written. Nobody may call
+	// Write or TryWrite at the same time.
+	CloseWrite() error
+}
+
 // CheckLength returns an error for a frame length that the traits do not allow.
 func (t Traits) CheckLength(n int) error {
 	if n > t.MaxFrame {

@@ -85,6 +85,22 @@ func (l *Link) Serve(ctx context.Context) error {
 	return err
 }
 
+// Shutdown ends the link in good order: it takes nothing new, gives to the
+// network what is queued, tells the peer, and closes the link when the peer has
+// ended the connection in its turn, or ctx ends. Until then messages still come
+// in, since to close a connection with something unread would destroy what is on
+// its way to the peer. Somebody must Serve.
+func (l *Link) Shutdown(ctx context.Context) {
+	l.queue.close()
+	if c, ok := l.conn.(transports.WriteCloser); ok && l.queue.flush(ctx) == nil && c.CloseWrite() == nil {
+		select {
+		case <-l.origin.Done():
+		case <-ctx.Done():
+		}
+	}
+	l.Close()
+}
+
 // Close ends the link. What is queued is lost. It may be called by anybody.
 func (l *Link) Close() {
 	_ = l.queue.fail(ErrClosed)

@@ -70,8 +70,9 @@ type queue struct {
 	room    sync.Cond // for claim
 	idle    sync.Cond // for flush
 	err     error
-	queued  int // bytes placed or claimed, and not yet given to the network
-	claims  int // claims that are not yet committed
+	shut    bool // nothing new is taken
+	queued  int  // bytes placed or claimed, and not yet given to the network
+	claims  int  // claims that are not yet committed
 	first   *segment
 	last    *segment
 	writing bool
@@ -94,11 +95,14 @@ func (q *queue) claim(n int) (int, error) {
 	n += claimRoom
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.err == nil && q.queued > 0 && q.queued+n > queueLimit {
+	for q.err == nil && !q.shut && q.queued > 0 && q.queued+n > queueLimit {
 		q.room.Wait()
 	}
 	if q.err != nil {
 		return 0, q.err
+	}
+	if q.shut {
+		return 0, ErrClosed
 	}
 	q.queued += n
 	q.claims++
@@ -112,7 +116,7 @@ func (q *queue) tryClaim(n int) (int, bool) {
 	n += claimRoom
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.err != nil || q.queued > 0 && q.queued+n > queueLimit {
+	if q.err != nil || q.shut || q.queued > 0 && q.queued+n > queueLimit {
 		return 0, false
 	}
 	q.queued += n
@@ -189,7 +193,7 @@ func (q *queue) push() {
 func (q *queue) acquire(n int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.try == nil || q.writing || q.first != nil || q.err != nil {
+	if q.try == nil || q.writing || q.first != nil || q.err != nil || q.shut {
 		return false
 	}
 	q.writing = true
@@ -313,8 +317,16 @@ func (q *queue) writeDirect(payload []byte) {
 
 var messageTail = wire.AppendMessageTail(nil)
 
+// close has the queue take nothing new. What is claimed may still be placed.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.shut = true
+	q.room.Broadcast()
+}
+
 // fail ends the queue; the first reason counts, and is returned if it is not
-// this one. It does not tell the outer layers: Link.Serve does, without locks.
+// this one. After close that is ErrClosed, whatever ends it. It does not tell the outer layers: Link.Serve does, without locks.
 func (q *queue) fail(err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -322,8 +334,14 @@ func (q *queue) fail(err error) error {
 		return q.err
 	}
 	q.err = err
+	if q.shut {
+		q.err = ErrClosed
+	}
 	q.room.Broadcast()
 	q.idle.Broadcast()
+	if q.shut {
+		return ErrClosed
+	}
 	return nil
 }
 

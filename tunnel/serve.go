@@ -20,6 +20,9 @@ type Server struct {
 	// ended. They are called on the link's goroutine and must return soon.
 	Opened func(*Link)
 	Closed func(*Link, error)
+	// Linger bounds how long a link may take to end in good order once the
+	// server is to end; see Link.Shutdown. 0: it is closed at once.
+	Linger time.Duration
 }
 
 // acceptBackOff is the longest wait when accepting fails for want of file
@@ -70,10 +73,29 @@ func (s *Server) serveConn(ctx context.Context, conn transports.Conn) {
 	if s.Opened != nil {
 		s.Opened(l)
 	}
-	err = l.Serve(ctx)
+	err = s.serveLink(ctx, l)
 	if s.Closed != nil {
 		s.Closed(l, err)
 	}
+}
+
+func (s *Server) serveLink(ctx context.Context, l *Link) error {
+	if s.Linger == 0 {
+		return l.Serve(ctx)
+	}
+	life := context.WithoutCancel(ctx)
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		ctx, cancel := context.WithTimeout(life, s.Linger)
+		defer cancel()
+		l.Shutdown(ctx)
+	})
+	err := l.Serve(life)
+	if !stop() {
+		<-ended
+	}
+	return err
 }
 
 // Temporary reports whether accepting may succeed later: a connection that was

@@ -105,10 +105,20 @@ func shutdown(ctx context.Context, cut func(), f func(context.Context) error) {
 
 // closeStrangers closes the channels of those whom no allow names any more.
 func (n *Node) closeStrangers() {
+	n.closeIf(func(o *tunnel.Origin) bool { return o.Peer != "" && !n.allowed.Permits(o.Peer) })
+}
+
+// closeChannels closes the channels that this node accepted.
+func (n *Node) closeChannels() {
+	n.closeIf(func(o *tunnel.Origin) bool { return o.Peer != "" })
+}
+
+// closeIf closes what was accepted and is meant, which is asked with Node.mu.
+func (n *Node) closeIf(meant func(*tunnel.Origin) bool) {
 	n.mu.Lock()
 	var ends []func()
 	for o, a := range n.accepted {
-		if o.Peer != "" && !n.allowed.Permits(o.Peer) {
+		if meant(o) {
 			ends = append(ends, a.close)
 		}
 	}

@@ -139,7 +139,8 @@ func (n *Node) startAll(want []wanted) error {
 }
 
 // stop ends all resources of all nodes; what is under way has until ctx ends.
-// Streams of one node may run through another.
+// Streams of one node may run through another. Who opened a channel is told that
+// it ends: a relay does not tell that the node behind it has gone.
 func stop(ctx context.Context, nodes []*Node) {
 	var all []*resource
 	for _, n := range nodes {
@@ -150,12 +151,32 @@ func stop(ctx context.Context, nodes []*Node) {
 		}
 		n.mu.Unlock()
 	}
-	stopAll(ctx, all)
+	drainAll(ctx, all)
+	for _, n := range nodes {
+		n.closeChannels()
+	}
+	endAll(all)
 }
 
 // stopAll stops resources: first those in which something may be under way,
 // then those that carry it.
 func stopAll(ctx context.Context, all []*resource) {
+	drainAll(ctx, all)
+	endAll(all)
+}
+
+// endAll ends what has been drained.
+func endAll(all []*resource) {
+	for _, r := range all {
+		r.cancel()
+	}
+	for _, r := range all {
+		r.wg.Wait()
+	}
+}
+
+// drainAll waits for what is under way.
+func drainAll(ctx context.Context, all []*resource) {
 	var wg sync.WaitGroup
 	for _, r := range all {
 		if r.drain != nil {
@@ -164,12 +185,6 @@ func stopAll(ctx context.Context, all []*resource) {
 		}
 	}
 	wg.Wait()
-	for _, r := range all {
-		r.cancel()
-	}
-	for _, r := range all {
-		r.wg.Wait()
-	}
 }
 
 // wanted lists the resources of cfg, those first that others stand on.

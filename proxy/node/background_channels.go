@@ -91,7 +91,11 @@ func (b *Background) keepChannel(w *way, hops []multiaddr.Hop, o ChannelOptions)
 	b.n.wg.Go(func() {
 		defer stop()
 		err := b.n.watch(ctx, w)
-		w.close()
+		if err == nil {
+			w.leave()
+		} else {
+			w.close()
+		}
 		b.mu.Lock()
 		delete(b.channels, c.info.Address)
 		b.mu.Unlock()
@@ -161,7 +165,7 @@ func (b *Background) DeleteChannel(a tunnel.Address) error {
 		return fmt.Errorf("%w: secure channel %v", ErrNotFound, a)
 	}
 	c.stop()
-	c.way.close()
+	c.way.leave()
 	return nil
 }
 

@@ -87,16 +87,16 @@ func (i *inletWays) useOne(ctx context.Context, w *way) (next *way, err error) {
 	if next == nil {
 		i.current.lost(w)
 		stop()
-		w.close()
+		i.end(ctx, w, err)
 		return nil, err
 	}
 	i.event(true, "has another way to the far end, which did not answer over the one before")
 	i.retired.Add(1)
 	i.wg.Go(func() {
 		defer i.retired.Add(-1)
-		i.wearOut(watched, w, lost)
+		err := i.wearOut(watched, w, lost)
 		stop()
-		w.close()
+		i.end(ctx, w, err)
 	})
 	return next, nil
 }
@@ -122,8 +122,17 @@ func (i *inletWays) await(ctx context.Context, w *way, lost <-chan error) (*way,
 	}
 }
 
+// end ends a way that is lost for the reason err, or not used any more.
+func (i *inletWays) end(ctx context.Context, w *way, err error) {
+	if err != nil || errors.Is(context.Cause(ctx), errCut) {
+		w.close()
+	} else {
+		w.leave()
+	}
+}
+
 // wearOut returns when w, which has been replaced, is lost or carries nothing.
-func (i *inletWays) wearOut(ctx context.Context, w *way, lost <-chan error) {
+func (i *inletWays) wearOut(ctx context.Context, w *way, lost <-chan error) error {
 	w.supersede()
 	look := time.NewTicker(pingInterval)
 	defer look.Stop()
@@ -131,12 +140,13 @@ func (i *inletWays) wearOut(ctx context.Context, w *way, lost <-chan error) {
 		select {
 		case err := <-lost:
 			i.node.log.Debug("replaced way lost", zapErr(err))
-			return
+			return err
 		case <-ctx.Done():
-			return
+			return nil
 		case <-look.C:
 		}
 	}
+	return nil
 }
 
 // open opens a stream over the way there is, or waits for one. A way that is lost
@@ -174,7 +184,10 @@ func (i *inletWays) openOver(ctx context.Context, w *way) (*portal.Stream, error
 	return d.Dial(ctx)
 }
 
-var errNoWay = errors.New("node: no way to the far end")
+var (
+	errNoWay = errors.New("node: no way to the far end")
+	errCut   = errors.New("node: there is no time left to end in good order")
+)
 
 // A current is the way that new connections take.
 type current struct {

@@ -29,7 +29,7 @@ func (n *Node) startListenerFor(c *config.Listener, g *tunnel.Group) (*resource,
 		return nil, listenError(c.Range, "listener "+c.Transport, c.Address, err)
 	}
 	s := &tunnel.Server{
-		Router: n.router, Traits: t.Traits(), Group: g,
+		Router: n.router, Traits: t.Traits(), Group: g, Linger: lingerTimeout,
 		Opened: func(l *tunnel.Link) {
 			n.log.Debug("link opened", zap.String("node", n.name), zapAddr(l.RemoteAddr().String()))
 			n.acceptLink(l)

@@ -42,7 +42,11 @@ func (n *Node) startRelayAs(s relaySpec, c *config.Relay, as string) (*resource,
 		seen.set(w, reg)
 		defer seen.lost()
 		n.event("relay", c.Name, true, "is reachable at %s/service/%s", c.At, reg.Address().Name)
-		return reg.KeepAlive(ctx)
+		err = reg.KeepAlive(ctx)
+		if ctx.Err() != nil {
+			w.leave()
+		}
+		return err
 	}
 	r := n.newResource(s, func(ctx context.Context) {
 		n.keep(ctx, keeping{

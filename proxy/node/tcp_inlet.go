@@ -15,7 +15,7 @@ import (
 
 // inletPatience is how long a new connection of an application waits for the way
 // to the outlet, before it is reset.
-const inletPatience = 10 * time.Second
+const inletPatience = 15 * time.Second
 
 // inletSpec is what makes two inlets the same.
 type inletSpec struct {
@@ -57,7 +57,7 @@ func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*
 	in.Dial = ways.open
 
 	// The way outlives the accepting, for what is under way.
-	keeping, stop := context.WithCancel(n.life)
+	keeping, stop := context.WithCancelCause(n.life)
 	left := make(chan struct{})
 	r := n.newResource(s, func(context.Context) {
 		defer close(left)
@@ -72,10 +72,10 @@ func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*
 	r.halt = func() { _ = lis.Close() } // the connections go on
 	r.drain = func(ctx context.Context) {
 		shutdown(ctx, func() {
-			stop()
+			stop(errCut)
 			<-left
 		}, in.Shutdown)
-		stop()
+		stop(nil)
 	}
 	return r, nil
 }

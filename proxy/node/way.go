@@ -29,6 +29,9 @@ const (
 	// confirmTimeout bounds the wait for the first answer through a channel.
 	confirmTimeout = 10 * time.Second
 
+	// lingerTimeout bounds the ending of a link in good order.
+	lingerTimeout = 2 * time.Second
+
 	// A way is lost when the far end answers no ping for about 15 s.
 	pingInterval = 5 * time.Second
 	pingMisses   = 3
@@ -72,7 +75,26 @@ func (w *way) doubt() {
 	}
 }
 
-// close ends everything that the way consists of, and waits for it.
+// leave ends the way in good order: what has been sent over it arrives, if the
+// other side takes it within lingerTimeout.
+func (w *way) leave() {
+	if w.link == nil {
+		w.close()
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lingerTimeout)
+	defer cancel()
+	w.supersede()
+	_ = w.link.Drain(ctx) // so that there is room for the channels' last message
+	for _, c := range slices.Backward(w.dug) {
+		c.Close()
+	}
+	w.link.Shutdown(ctx)
+	w.wg.Wait()
+}
+
+// close ends everything that the way consists of, and waits for it. What is on
+// its way is lost.
 func (w *way) close() {
 	w.supersede()
 	for _, c := range slices.Backward(w.dug) {

@@ -31,6 +31,9 @@ func (c *conn) RemoteAddr() net.Addr { return c.c.RemoteAddr() }
 
 func (c *conn) Close() error { return c.c.Close() }
 
+// CloseWrite ends the direction to the peer; see transports.WriteCloser.
+func (c *conn) CloseWrite() error { return c.c.CloseWrite() }
+
 // Receive returns the next frame; see transports.Conn.
 func (c *conn) Receive(borrow func(n int) []byte) ([]byte, error) {
 	if !c.started {

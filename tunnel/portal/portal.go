@@ -61,7 +61,7 @@ const (
 	// given up.
 	DefaultStallTimeout   = 9 * time.Second
 	DefaultHalfCloseGrace = 2 * time.Second
-	DefaultOpenTimeout    = 10 * time.Second
+	DefaultOpenTimeout    = 15 * time.Second
 	DefaultMaxPending     = 1024
 )
 
