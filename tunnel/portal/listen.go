@@ -35,8 +35,8 @@ type Listener struct {
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex
-	reg     *tunnel.Registration
-	ctx     context.Context // of Serve; nil while it does not run
+	reg     *tunnel.Registration // set once, by Bind
+	ctx     context.Context      // of Serve; nil while it does not run
 	opts    Options
 	stop    chan struct{} // closed by Shutdown
 	stopped bool
@@ -69,9 +69,10 @@ func (l *Listener) bindLocked() error {
 	return nil
 }
 
-// Serve accepts streams until ctx ends or Shutdown is called. Then the name is
-// free again, and once all calls of Open have returned Serve returns nil. The
-// context that Open gets ends with ctx, not with Shutdown.
+// Serve accepts streams until ctx ends or Shutdown is called. Then it refuses
+// them: who asks would wait for an answer that does not come. Once all calls of
+// Open have returned the name is free again, and Serve returns nil. The context
+// that Open gets ends with ctx, not with Shutdown.
 func (l *Listener) Serve(ctx context.Context) error {
 	l.mu.Lock()
 	if err := l.bindLocked(); err != nil {
@@ -91,6 +92,7 @@ func (l *Listener) Serve(ctx context.Context) error {
 	case <-stop:
 	}
 	l.wg.Wait()
+	l.reg.Close()
 	return nil
 }
 
@@ -99,14 +101,22 @@ func (l *Listener) Shutdown() { l.close() }
 
 func (l *Listener) close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.stopped {
+		l.mu.Unlock()
 		return
 	}
 	l.stopped = true
+	early := l.early
+	l.early = nil
 	if l.reg != nil {
-		l.reg.Close()
 		close(l.stop)
+		if l.ctx == nil { // it will not be served
+			l.reg.Close()
+		}
+	}
+	l.mu.Unlock()
+	for _, r := range early {
+		_ = r.Refuse() // who asked is gone
 	}
 }
 
