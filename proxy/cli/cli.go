@@ -63,6 +63,9 @@ func newRoot(c *console) *cobra.Command {
 		newMarkdown(c),
 		newVersion(c),
 	)
+	for _, word := range cloudWords {
+		root.AddCommand(newCloud(word))
+	}
 	root.Long = `ockam makes a TCP service in one network appear as a local port in another,
 without a change to either program. The two ends authenticate each other and
 encrypt end to end; what carries the bytes between them sees sealed traffic.`
@@ -145,11 +148,9 @@ func beforeDashes(args []string) []string {
 // elsewhere are commands of the reference implementation that this version
 // does not have.
 var elsewhere = []string{
-	"admin", "authority", "enroll", "influxdb-inlet",
-	"influxdb-outlet", "kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer", "lease",
-	"project", "project-admin", "project-member", "rendezvous",
-	"share", "sidecar", "space", "space-admin",
-	"subscription",
+	"authority", "influxdb-inlet", "influxdb-outlet",
+	"kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer",
+	"project", "project-member", "rendezvous", "sidecar",
 }
 
 // group returns a command that only holds others.

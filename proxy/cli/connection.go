@@ -103,7 +103,7 @@ func newConnectionShow(c *console) *cobra.Command {
 				return whenAbsent(err, "TCP connection", args[0])
 			}
 			o := shownTransport(e)
-			return c.print(result{plain: fmt.Sprintf("%sTCP connection of the node %s\n%[3]sType: %v\n%[3]sMode: %v\n%[3]sSocket: %s\n%[3]sProcessor: %s\n%[3]sFlow control: %s",
+			return c.print(result{plain: fmt.Sprintf("%sTCP connection of the node %s\n%[3]sType: %[4]v\n%[3]sMode: %[5]v\n%[3]sSocket: %[6]s\n%[3]sProcessor: %[7]s\n%[3]sFlow control: %[8]s",
 				markOK, n.name, markText, o["type"], o["mode"], e.Socket, e.Processor, e.Flow.ID)})
 		})
 	}

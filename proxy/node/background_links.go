@@ -215,8 +215,7 @@ type serving struct {
 
 func serviceKey(address string) key { return key{"service", address} }
 
-// StartService starts a small service for everybody; a hop for connections only,
-// not for what comes through channels and relays.
+// StartService starts a small service for everybody.
 func (b *Background) StartService(_ context.Context, s ServiceInfo) error {
 	stored, err := state.NewResource(state.KindService, s.Address, s)
 	if err != nil {
@@ -238,7 +237,7 @@ func (b *Background) addService(s ServiceInfo, stored *state.Resource) error {
 		h = service.Uppercase{Router: b.n.router, Self: self}
 	case service.HopName:
 		h = service.Hop{Router: b.n.router, Self: self}
-		access.Open = []tunnel.Source{b.n.links, b.n.own, b.n.dialed} // not behind channels and relays
+		access.Open = append(access.Open, b.n.dialed)
 	default:
 		return fmt.Errorf("%w: no service %q", ErrBadRequest, s.Kind)
 	}

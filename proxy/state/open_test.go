@@ -190,7 +190,7 @@ func TestMigration(t *testing.T) {
 	if n, err := open(t, restored).Named(t.Context(), "app"); err != nil || n.Identifier != made.Identifier {
 		t.Errorf("the copy of the database: %v, %v", n, err)
 	}
-	if left := files(t, dir); len(left) != 1 {
+	if left := files(t, dir); len(left) != 2 {
 		t.Errorf("left over: %d files", len(left))
 	}
 }

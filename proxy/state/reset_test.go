@@ -109,7 +109,7 @@ func TestResetWhileLocked(t *testing.T) {
 	if err := state.Reset(t.Context(), dir); err != nil {
 		t.Error(err)
 	}
-	wantFiles(t, dir)
+	wantFiles(t, dir, "application_database.sqlite3")
 }
 
 func TestResetForeign(t *testing.T) {
@@ -145,7 +145,7 @@ func TestResetDamaged(t *testing.T) {
 	if err := state.Reset(t.Context(), dir); err != nil {
 		t.Error(err)
 	}
-	wantFiles(t, dir, "vault-unrelated")
+	wantFiles(t, dir, "application_database.sqlite3", "vault-unrelated")
 }
 
 // TestResetAtOnce: processes open and use a home while it is reset over and

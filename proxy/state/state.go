@@ -28,6 +28,21 @@ import (
 // implementation has its own database at the same place.
 const fileName = "database.sqlite3"
 
+// secondFile is where the reference implementation keeps what is to survive a
+// reset. Nothing is in ours; scripts copy both files, and look for both.
+const secondFile = "application_database.sqlite3"
+
+func touch(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	return f.Close()
+}
+
 // The errors that callers test for with errors.Is.
 var (
 	// ErrNotFound means that there is nothing of that name.
@@ -88,6 +103,9 @@ func open(ctx context.Context, dir string, migrations []string) (*Store, error) 
 		return nil, err
 	}
 	s, err := openLocked(ctx, dir, migrations)
+	if err == nil {
+		err = touch(filepath.Join(dir, secondFile))
+	}
 	if err != nil {
 		unlock()
 		return nil, err

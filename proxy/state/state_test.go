@@ -60,7 +60,7 @@ func TestFilesAreTheOwners(t *testing.T) {
 		}
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 3 {
+	if err != nil || len(entries) != 4 {
 		t.Errorf("%d files, %v: want nothing left over", len(entries), err)
 	}
 }
