@@ -350,6 +350,18 @@ func (s *Server) Names() int {
 	return len(s.names)
 }
 
+// Addresses returns where what is for the registered names is sent to, in no
+// order.
+func (s *Server) Addresses() []tunnel.Address {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []tunnel.Address
+	for _, e := range s.names {
+		all = append(all, e.reg.Address())
+	}
+	return all
+}
+
 // Close gives all names back and takes no more.
 func (s *Server) Close() {
 	s.mu.Lock()

@@ -126,9 +126,9 @@ func newChannelList(c *console) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				lines = append(lines, []string{"Secure channel from " + n.name, "to " + shown.Route, "at /service/" + bare(address)})
+				lines = append(lines, []string{"Secure channel from " + n.name + " to " + asServices(shown.Route), "at /service/" + bare(address)})
 			}
-			return c.print(result{plain: list("secure channel", lines)})
+			return c.print(result{plain: list("secure channel", lines) + noneAt(len(lines), n)})
 		})
 	}
 	return cmd
@@ -237,4 +237,13 @@ func (c *console) printClosed(address string) error {
 	}
 	_, err := io.WriteString(c.stdout, text)
 	return err
+}
+
+// asServices writes a route of the form 0#a => 0#b as /service/a/service/b.
+func asServices(route string) string {
+	var b strings.Builder
+	for hop := range strings.SplitSeq(route, " => ") {
+		b.WriteString("/service/" + bare(hop))
+	}
+	return b.String()
 }

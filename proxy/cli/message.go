@@ -199,6 +199,9 @@ func (c *console) identityOrNew(ctx context.Context, s *store, name string) (*id
 func (w *walker) ask(ctx context.Context, message []byte) ([]byte, error) {
 	b, err := tunnel.Ask(ctx, w.router, w.path, w.rest, wire.AppendBytes(nil, message))
 	if err != nil {
+		if errors.Is(err, tunnel.ErrNoRoute) && w.path == nil {
+			return nil, absent(fmt.Sprintf("there is no worker %s within this command: only echo; say through which node: --from NODE", w.rest))
+		}
 		if w.path != nil && w.path.Origin().Err() != nil {
 			return nil, passing(fmt.Errorf("the connection was lost: %w", err))
 		}

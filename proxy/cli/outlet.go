@@ -63,6 +63,10 @@ the outlet is called "outlet", or gets a random name if that is taken.`,
 			req := control.CreateOutlet{Target: to.HostnamePort, TLS: tls, Reachable: true, Policy: allow.input}
 			if from != "" {
 				req.Address = tunnel.LocalAddress(string(from))
+			} else if _, names, err := outlets(ctx, n); err != nil {
+				return err
+			} else if contains(names, "outlet") {
+				req.Address = tunnel.LocalAddress(randomName())
 			}
 			made, err := n.CreateOutlet(ctx, req)
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"ockam/config"
 	"ockam/proxy/state"
+	"ockam/relay"
 	"ockam/transports/tcp"
 	"ockam/tunnel"
 	"ockam/tunnel/service"
@@ -163,6 +164,11 @@ func (b *Background) Listeners() []LinkInfo {
 	infos := make([]LinkInfo, len(all))
 	for i, r := range all {
 		infos[i] = listenerInfo(r)
+	}
+	own := slices.IndexFunc(infos, func(l LinkInfo) bool { return l.Socket == b.addr })
+	if own > 0 { // the node's own is the first
+		l := infos[own]
+		infos = slices.Insert(slices.Delete(infos, own, own+1), 0, l)
 	}
 	return infos
 }
@@ -321,8 +327,11 @@ func (b *Background) Workers() []string {
 	for _, c := range b.Channels() {
 		all = append(all, c.Address.Name)
 	}
-	if b.find(relayServiceKey) != nil {
+	if r := b.find(relayServiceKey); r != nil {
 		all = append(all, relayServices()...)
+		for _, a := range r.view.(*relay.Server).Addresses() {
+			all = append(all, a.Name)
+		}
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

@@ -114,6 +114,7 @@ func (n *Node) startRelayService(s relayServiceSpec, c *config.RelayService) (*r
 		closeAll(regs)
 		server.Close()
 	})
+	r.view = server
 	r.change = func(w wanted) bool {
 		next, ok := w.spec.(relayServiceSpec)
 		if ok = ok && next.Allow.Anyone == s.Allow.Anyone; ok {

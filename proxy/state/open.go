@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // headerSize is the length in bytes of the header of a SQLite database.
@@ -15,24 +16,16 @@ const headerSize = 100
 
 const notSQLite = "it is not a SQLite database"
 
-// makeFolder makes the home, but not the folders above it: a mistyped path
-// should not become a new home.
+// makeFolder makes the home, and the folders above it: scripts name homes in
+// folders that do not exist yet.
 func makeFolder(dir string) error {
-	err := os.Mkdir(dir, 0o700)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, os.ErrExist):
-		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
-			return fmt.Errorf("state: %s is not a folder: set OCKAM_HOME to a folder", dir)
-		}
-		return nil
-	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("state: cannot make %s: the folder %s does not exist: make it, or set OCKAM_HOME to another folder",
-			dir, filepath.Dir(dir))
-	default:
+	err := os.MkdirAll(dir, 0o700)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return fmt.Errorf("state: %s is not a folder, or within a file: set OCKAM_HOME to a folder", dir)
+	} else if err != nil {
 		return explain(dir, err)
 	}
+	return nil
 }
 
 // create makes the database under another name and then gives it its own. So
