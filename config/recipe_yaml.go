@@ -116,13 +116,13 @@ func (r *recipeReader) expand(text string, o RecipeOptions) (string, error) {
 		return "", err
 	}
 	for name := range own {
-		if _, exists := o.lookup(name); exists {
+		if _, exists := o.Lookup(name); exists {
 			r.warnf("the variable %s is set already, by --variable or in the environment: that value is used, not the one in %s", name, r.file)
 		}
 	}
 	slices.Sort(r.recipe.Warnings)
 	expanded, err := expand(text, func(name string) (string, bool) {
-		if v, ok := o.lookup(name); ok {
+		if v, ok := o.Lookup(name); ok {
 			return v, true
 		}
 		v, ok := own[name]

@@ -30,8 +30,8 @@ func (o RecipeOptions) file() string {
 	return o.File
 }
 
-// lookup is the value of a name without what the text itself says.
-func (o RecipeOptions) lookup(name string) (string, bool) {
+// Lookup returns the value of a name: that of Variables, or of the environment.
+func (o RecipeOptions) Lookup(name string) (string, bool) {
 	if v, ok := o.Variables[name]; ok {
 		return v, true
 	}

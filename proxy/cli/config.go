@@ -29,7 +29,7 @@ them, and prints all mistakes at once. A PATH is a file, or a folder of which al
   ockam config validate /etc/ockam && systemctl restart ockam`,
 		Args: arguments(1, -1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			f, err := c.loadConfig(args)
+			f, err := c.loadConfig(args, config.Options{})
 			if err != nil {
 				return err
 			}
@@ -47,22 +47,26 @@ them, and prints all mistakes at once. A PATH is a file, or a folder of which al
 }
 
 // loadConfig reads a configuration. It prints mistakes and warnings.
-func (c *console) loadConfig(paths []string) (*config.File, error) {
-	f, err := config.Load(paths, config.Options{})
-	var mistakes *config.Error
-	switch {
-	case errors.As(err, &mistakes):
-		n := 0
-		for _, d := range mistakes.Diagnostics {
-			if d.Severity == hcl.DiagError {
-				n++
-			}
-		}
-		return nil, errors.Join(mistakes.Format(c.stderr, c.color()), fmt.Errorf("%s in the configuration", count(n, "mistake")))
-	case err != nil:
-		return nil, err
-	case !c.quiet:
+func (c *console) loadConfig(paths []string, opt config.Options) (*config.File, error) {
+	f, err := config.Load(paths, opt)
+	if err == nil && !c.quiet {
 		err = f.Warnings.Format(c.stderr, c.color())
 	}
-	return f, err
+	return f, c.mistakes(err)
+}
+
+// mistakes prints the mistakes in a configuration; what is left to be told is
+// how many there are.
+func (c *console) mistakes(err error) error {
+	var mistakes *config.Error
+	if !errors.As(err, &mistakes) {
+		return err
+	}
+	n := 0
+	for _, d := range mistakes.Diagnostics {
+		if d.Severity == hcl.DiagError {
+			n++
+		}
+	}
+	return errors.Join(mistakes.Format(c.stderr, c.color()), fmt.Errorf("%s in the configuration", count(n, "mistake")))
 }
