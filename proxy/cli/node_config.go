@@ -179,8 +179,9 @@ func override(node *config.Step, flags *pflag.FlagSet) {
 		delete(node.Options, "http-server")
 		delete(node.Options, "http-server-port")
 	}
-	flags.Visit(func(f *pflag.Flag) {
+	flags.VisitAll(func(f *pflag.Flag) {
 		switch {
+		case !f.Changed:
 		case notOfNode[f.Name]:
 		case f.Value.Type() == "bool" && f.Value.String() == "true":
 			node.Options[f.Name] = nil
