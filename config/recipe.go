@@ -23,6 +23,8 @@ type Step struct {
 	Name    string
 	Options StepOptions
 	Line    int // where it stands in the file, from 1; 0 if in none
+
+	lines map[string]int // of options that stand elsewhere
 }
 
 // The commands of a Recipe: each makes one of these. TicketStep is enrolling

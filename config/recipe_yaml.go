@@ -81,7 +81,7 @@ func readRecipe(text, kind string, o RecipeOptions) (*Recipe, error) {
 		return nil, err
 	}
 	if kind == "node" {
-		r.recipe.Steps = append(r.recipe.Steps, Step{Command: NodeStep, Options: StepOptions{}, Line: 1})
+		r.recipe.Steps = append(r.recipe.Steps, Step{Command: NodeStep, Options: StepOptions{}, Line: 1, lines: map[string]int{}})
 	}
 	if top != nil {
 		r.top(top)
@@ -255,6 +255,7 @@ func (r *recipeReader) nodeOption(option string, p pair) {
 		return
 	}
 	node, _ := r.recipe.Node()
+	node.lines[option] = p.at.Line
 	r.option(node.Options, option, p)
 }
 

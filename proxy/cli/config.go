@@ -12,7 +12,7 @@ import (
 )
 
 func newConfig(c *console) *cobra.Command {
-	return group("config", "Check configurations", newConfigValidate(c))
+	return group("config", "Check and convert configurations", newConfigValidate(c), newConfigConvert(c))
 }
 
 func newConfigValidate(c *console) *cobra.Command {
@@ -44,6 +44,44 @@ them, and prints all mistakes at once. A PATH is a file, or a folder of which al
 			}{names, len(f.Warnings.Diagnostics)}})
 		},
 	}
+}
+
+func newConfigConvert(c *console) *cobra.Command {
+	o := configurationFlags{}
+	cmd := &cobra.Command{
+		Use:   "convert FILE",
+		Short: "Make HCL of a configuration of the reference implementation",
+		Long: `Prints HCL for ockam run that says what a YAML configuration of the reference says:
+one for node create, or one for its run. What HCL has no word for is an error, with
+its line; what makes no difference becomes a comment. Variables are replaced by
+their values.`,
+		Example: `  # A node with an outlet
+  echo '{name: n1, tcp-outlets: {db: {to: 5432}}}' > n1.yaml
+  ockam config convert n1.yaml > n1.hcl
+
+  # With a value for what the file calls $PORT
+  echo '{name: n1, tcp-outlet: {to: $PORT}}' > n1.yaml
+  ockam config convert n1.yaml --variable PORT=5432`,
+		Args: arguments(1, 1),
+	}
+	cmd.Flags().StringArrayVar(&o.variables, "variable", nil, "value of a variable of the configuration, NAME=VALUE; may be given again")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return o.checkVariables(cmd) }
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if o.twice != "" {
+			return fmt.Errorf("the variable %s is given twice", o.twice)
+		}
+		src, err := readRecipeFile(args[0])
+		if err != nil {
+			return err
+		}
+		text, err := config.Convert(src.text, config.RecipeOptions{File: src.file, Variables: o.values})
+		if err != nil {
+			return c.mistakes(err)
+		}
+		_, err = c.stdout.Write(text)
+		return err
+	}
+	return cmd
 }
 
 // loadConfig reads a configuration. It prints mistakes and warnings.
