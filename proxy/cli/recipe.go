@@ -107,6 +107,9 @@ func (r *recipe) gap() {
 // in no command line.
 func (r *recipe) in(s config.Step, err error) error {
 	name := s.Name
+	if s.Command == config.TicketStep {
+		name = "" // it is a secret
+	}
 	for _, option := range []string{"alias", "from"} {
 		if name == "" {
 			name = s.Options.Value(option)
