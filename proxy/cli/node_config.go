@@ -201,16 +201,23 @@ func (r *recipe) makeNode(ctx context.Context, s *store, was *nodeBefore) error 
 			at = i + 1
 		}
 	}
-	if err := r.apply(ctx, r.Steps[:at]); err != nil {
+	if _, err := r.apply(ctx, r.Steps[:at]); err != nil {
 		return err // it has left nothing
 	}
-	err := r.apply(ctx, r.Steps[at:])
+	done, err := r.apply(ctx, r.Steps[at:])
 	if err == nil {
 		return nil
 	}
-	r.sayLeft(was)
-	return errors.Join(err, r.c.undo(context.WithoutCancel(ctx), s, was))
+	return errors.Join(err, r.undo(context.WithoutCancel(ctx), s, done, was))
 }
+
+// A lateError is why something could not be made at a node that runs.
+type lateError struct {
+	error
+	done []config.Step // what has been made by then
+}
+
+func (e *lateError) Unwrap() error { return e.error }
 
 // runHere runs a node in this process, and makes what it has once it answers.
 func (r *recipe) runHere(ctx context.Context, s *store, was *nodeBefore) error {
@@ -221,30 +228,35 @@ func (r *recipe) runHere(ctx context.Context, s *store, was *nodeBefore) error {
 			rest = append(rest, step)
 		}
 	}
-	var failed error
 	o := &createFlags{inRecipe: true, rest: func(ctx context.Context) error {
-		err := r.apply(ctx, rest)
-		if ctx.Err() == nil {
-			failed = err
+		done, err := r.apply(ctx, rest)
+		if err == nil {
+			return nil
 		}
-		return err
+		return &lateError{err, done}
 	}}
 	err := runStep(ctx, nodeCreate(r.c, o), *node)
-	if failed == nil {
-		return err
+	if late, ok := errors.AsType[*lateError](err); ok {
+		return errors.Join(err, r.undo(context.WithoutCancel(ctx), s, late.done, was))
 	}
-	r.sayLeft(was)
-	return errors.Join(err, r.c.undo(context.WithoutCancel(ctx), s, was))
+	return err
 }
 
-// sayLeft says what a failed configuration leaves behind.
-func (r *recipe) sayLeft(was *nodeBefore) {
-	for _, at := range elsewhereMade(r.Steps, was.name) {
-		if at == "" {
-			at = "of the default node"
+// undo undoes what has been made of a node, and says what has been made
+// elsewhere: that stays.
+func (r *recipe) undo(ctx context.Context, s *store, done []config.Step, was *nodeBefore) error {
+	told := map[string]bool{was.name: true}
+	for _, step := range done {
+		at := step.At()
+		if rec, err := s.NamedNode(ctx, at); at == "" && err == nil { // the default one
+			at = rec.Name
 		}
-		r.c.say(markWarning, "what the configuration has made at the node %s stays", at)
+		if at != "" && !told[at] {
+			told[at] = true
+			r.c.say(markWarning, "what the configuration has made at the node %s stays", at)
+		}
 	}
+	return r.c.undo(ctx, s, was)
 }
 
 // nodeBefore is what there was of a node before a configuration was applied.

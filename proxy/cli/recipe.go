@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -82,18 +81,19 @@ func (r *recipe) checkStep(ctx context.Context, s config.Step) error {
 	return runStep(ctx, cmd, s)
 }
 
-// apply runs steps in their order. Each prints its own result.
-func (r *recipe) apply(ctx context.Context, steps []config.Step) error {
-	for _, s := range steps {
+// apply runs steps in their order; each prints its own result. It returns those
+// that have succeeded.
+func (r *recipe) apply(ctx context.Context, steps []config.Step) (done []config.Step, err error) {
+	for i, s := range steps {
 		if err := ctx.Err(); err != nil {
-			return err
+			return steps[:i], err
 		}
 		if err := runStep(ctx, r.stepCommand(s), s); err != nil {
-			return r.in(s, err)
+			return steps[:i], r.in(s, err)
 		}
 		r.gap()
 	}
-	return nil
+	return steps, nil
 }
 
 // gap separates what a step has said from what the next one says.
@@ -164,17 +164,6 @@ func (c *console) runRecipe(ctx context.Context, src *recipeSource) error {
 	if err := r.check(ctx); err != nil {
 		return err
 	}
-	return r.apply(ctx, r.Steps)
-}
-
-// elsewhereMade are the nodes, besides the one of that name, at which steps
-// make something; the default one is "".
-func elsewhereMade(steps []config.Step, name string) []string {
-	var all []string
-	for _, s := range steps {
-		if at := s.At(); at != name && !slices.Contains(all, at) {
-			all = append(all, at)
-		}
-	}
-	return all
+	_, err = r.apply(ctx, r.Steps)
+	return err
 }
