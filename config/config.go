@@ -5,6 +5,9 @@
 // for identifiers: "node.app.identifier" is known only once that node has its
 // identity, so an Allow is resolved later, against the identifiers that exist.
 //
+// A Recipe is the other model: commands that set up nodes in the background. It
+// is read from the reference's configurations in YAML, or made of a File.
+//
 // The package starts nothing, opens no socket and reads no state. It is a
 // leaf: only the node runtime and the commands import it, and nothing below
 // them takes a struct of this package.

@@ -219,7 +219,7 @@ func TestLoadPaths(t *testing.T) {
 		{"none", nil, "Name a file"},
 		{"missing", []string{filepath.Join(dir, "x.hcl")}, "No such file or directory"},
 		{"empty folder", []string{filepath.Join(dir, "e")}, "no file whose name ends in .hcl"},
-		{"yaml", []string{yaml}, "come in a later one"},
+		{"yaml", []string{yaml}, "Files of the reference implementation stand alone"},
 		{"two wrong", []string{filepath.Join(dir, "x.hcl"), filepath.Join(dir, "e")}, "x.hcl: error: Cannot read"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -68,7 +68,7 @@ func (l *loader) parse(names []string) []hcl.Body {
 		at := hcl.Range{Filename: name}
 		switch filepath.Ext(name) {
 		case ".yaml", ".yml", ".json":
-			l.errorf(at, "Not an HCL file", "This version reads HCL files only; node configurations in YAML or JSON come in a later one.")
+			l.errorf(at, "Not an HCL file", "Files of the reference implementation stand alone: ockam run FILE.yaml sets up nodes in the background. To make HCL of one: ockam config convert FILE.yaml")
 			continue
 		}
 		src, err := os.ReadFile(name)

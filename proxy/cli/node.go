@@ -23,25 +23,38 @@ func newNode(c *console) *cobra.Command {
 // createFlags are the options of node create beyond what the node is.
 type createFlags struct {
 	nodeOptions
+	configurationFlags
 	foreground, exitOnEOF, child, skip bool
 	launch                             string
+
+	inRecipe bool                        // it is a step of a configuration
+	rest     func(context.Context) error // what to do once a node in this process answers; may be nil
 }
 
-func newNodeCreate(c *console) *cobra.Command {
-	o := createFlags{nodeOptions: nodeOptions{listen: defaultListen}}
+func newNodeCreate(c *console) *cobra.Command { return nodeCreate(c, &createFlags{}) }
+
+func nodeCreate(c *console, o *createFlags) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "create [NAME]",
+		Use:   "create [NAME_OR_CONFIGURATION]",
 		Short: "Make a node and run it",
 		Long: `Makes a node that runs in the background until it is stopped or deleted, and waits
 until it answers. The first node is the one that other commands mean where none
 is named. Without NAME the node gets a random one. Its identity is the default
 one, which is made when there is none. With --foreground the node runs in this
-process, until SIGINT, SIGTERM or SIGHUP.`,
+process, until SIGINT, SIGTERM or SIGHUP.
+
+A configuration says what the node has: inlets, outlets, relays, policies. It is a
+file, a URL (also host:port/path), or the text of --configuration, in the YAML of
+the reference implementation; or a file of ours, NAME.hcl, with one node. What is
+said on the command line wins over it. If anything in it fails the node is deleted.`,
 		Example: `  # A node in the background
   ockam node create n1
 
   # One with an identity of its own, at a port that others know
-  ockam node create n2 --identity database --tcp-listener-address 127.0.0.1:6000`,
+  ockam node create n2 --identity database --tcp-listener-address 127.0.0.1:6000
+
+  # One with an outlet
+  ockam node create --configuration '{name: n3, tcp-outlets: {db: {to: $PORT}}}' --variable PORT=5432`,
 		Args: arguments(0, 1),
 	}
 	f := cmd.Flags()
@@ -57,7 +70,13 @@ process, until SIGINT, SIGTERM or SIGHUP.`,
 	for _, name := range []string{"child-process", "launch-configuration", "opentelemetry-context", "credential-scope"} {
 		f.Lookup(name).Hidden = true
 	}
+	if !o.inRecipe {
+		o.register(cmd)
+	}
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if err := o.checkVariables(cmd); err != nil {
+			return err
+		}
 		for name, set := range map[string]bool{"exit-on-eof": o.exitOnEOF, "child-process": o.child} {
 			if set && !o.foreground {
 				return &usageError{cmd: cmd, text: "--" + name + " needs --foreground"}
@@ -73,13 +92,22 @@ process, until SIGINT, SIGTERM or SIGHUP.`,
 		}
 		return nil
 	}
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if !o.inRecipe && !o.child {
+			src, err := o.source(cmd, args)
+			if err != nil {
+				return err
+			}
+			if src != nil {
+				return c.createFrom(cmd, src, o)
+			}
+		}
 		if err := checkNodeName(o.name); err != nil {
 			return err
 		}
 		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
 			if o.foreground {
-				return c.runForeground(ctx, s, &o)
+				return c.runForeground(ctx, s, o)
 			}
 			_, err := c.createInBackground(ctx, s, &o.nodeOptions)
 			return err
@@ -115,9 +143,32 @@ func (c *console) runForeground(ctx context.Context, s *store, o *createFlags) (
 				end()
 			}()
 		}
+		return o.runWithRest(ctx, n)
+	}, syscall.SIGHUP)
+}
+
+// runWithRest runs a node until ctx ends, and beside it does what is to be done
+// once it answers. If that fails the node ends.
+func (o *createFlags) runWithRest(ctx context.Context, n *localNode) error {
+	if o.rest == nil {
 		n.run(ctx)
 		return nil
-	}, syscall.SIGHUP)
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := o.rest(ctx); err != nil && ctx.Err() == nil {
+			end(err)
+		}
+	}()
+	n.run(ctx)
+	<-done
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
 }
 
 // announce says that the node in this process answers: to who started it in the

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,8 +26,9 @@ func newRun(c *console) *cobra.Command {
 	drain := duration(10 * time.Second)
 	level := choice{value: "info", of: logLevels}
 	format := choice{value: "auto", of: []string{"auto", "console", "json"}}
+	inline := ""
 	cmd := &cobra.Command{
-		Use:   "run PATH…",
+		Use:   "run [PATH…]",
 		Short: "Run what configuration files say",
 		Long: `Runs the nodes of a configuration in the foreground, until SIGTERM or SIGINT. Then
 it takes no new connections, waits for those under way as long as --drain says,
@@ -35,18 +37,47 @@ and exits with 0. A second signal ends it at once.
 A PATH is a file, or a folder of which all *.hcl files are read; together they are
 one configuration. Standard output tells what listens where, which identities the
 nodes have, and when the ways to other nodes come up and go down. Logs go to
-standard error.`,
+standard error.
+
+A PATH that ends in .yaml, .yml or .json, or the text of --inline, is a configuration
+of the reference implementation: it makes vaults, identities, nodes in the background
+and what they have, prints the result of each, and ends. That is also what happens
+without PATH in a folder with ockam.yml or ockam.yaml.`,
 		Example: `  # Three nodes in one process, and a web page behind them; writes nothing
   ockam run examples/quickstart.hcl
 
   # As a service: all files of the folder, two minutes to end connections
-  ockam run --drain 2m --log-format json /etc/ockam`,
-		Args: arguments(1, -1),
+  ockam run --drain 2m --log-format json /etc/ockam
+
+  # Two nodes in the background, one with an outlet
+  ockam run --inline '{nodes: [a, b], tcp-outlet: {at: a, to: 5432}}'`,
+		Args: arguments(0, -1),
 	}
+	cmd.Flags().StringVar(&inline, "inline", "", "a configuration of the reference implementation, as YAML")
+	cmd.Flags().Bool("blocking", false, "has no effect")
+	cmd.Flags().Lookup("blocking").Hidden = true
 	cmd.Flags().Var(&drain, "drain", "how long connections may go on after a signal")
 	cmd.Flags().Var(&level, "log-level", "least to log: "+strings.Join(logLevels, ", "))
 	cmd.Flags().Var(&format, "log-format", "form of logs: auto (console on a terminal, else json), console, json")
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		text := cmd.Flags().Changed("inline")
+		switch yaml := slices.ContainsFunc(args, isYAML); {
+		case text && len(args) > 0:
+			return &usageError{cmd: cmd, text: "--inline <CONTENTS> cannot be used with [PATH]"}
+		case yaml && len(args) > 1:
+			return &usageError{cmd: cmd, text: "a configuration of the reference implementation (.yaml, .yml, .json) stands alone"}
+		case text || yaml:
+			return onlyInForeground(cmd)
+		}
+		return nil
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		if src, err := runSource(cmd, inline, args); err != nil || src != nil {
+			if err != nil {
+				return err
+			}
+			return c.runRecipe(cmd.Context(), src)
+		}
 		c.lines = nil // the log of nodes is on standard error
 		if !format.set && getenv("OCKAM_LOG_FORMAT") == "json" {
 			format.value = "json"
@@ -55,7 +86,7 @@ standard error.`,
 		if err != nil {
 			return err
 		}
-		f, err := c.loadConfig(args)
+		f, err := c.loadConfig(args, config.Options{})
 		if err != nil {
 			return err
 		}
@@ -67,6 +98,38 @@ standard error.`,
 		})
 	}
 	return cmd
+}
+
+// onlyInForeground refuses options that are about nodes in this process.
+func onlyInForeground(cmd *cobra.Command) error {
+	for _, name := range []string{"drain", "log-level", "log-format"} {
+		if cmd.Flags().Changed(name) {
+			return &usageError{cmd: cmd, text: "--" + name + " is for our own configurations, whose nodes run in this process"}
+		}
+	}
+	return nil
+}
+
+// runSource returns the configuration of the reference that the arguments of
+// run mean, nil if they mean files of ours.
+func runSource(cmd *cobra.Command, inline string, args []string) (*recipeSource, error) {
+	switch {
+	case cmd.Flags().Changed("inline"):
+		return &recipeSource{text: inline, file: "configuration"}, nil
+	case len(args) == 1 && isYAML(args[0]):
+		return readRecipeFile(args[0])
+	case len(args) > 0:
+		return nil, nil
+	}
+	for _, name := range []string{"ockam.yml", "ockam.yaml"} {
+		if isFile(name) {
+			return readRecipeFile(name)
+		}
+	}
+	return nil, &failure{
+		code: codeNotFound, err: errors.New("nothing says what to run: there is no ockam.yml or ockam.yaml in this folder"),
+		help: "Name a file: ockam run FILE.hcl for nodes in this process, ockam run FILE.yaml for nodes in the background.",
+	}
 }
 
 // untilSignal calls run and ends its context at the first signal: SIGINT,
