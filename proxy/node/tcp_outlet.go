@@ -55,9 +55,10 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, guard func(*tu
 		who = tunnel.Access{Open: []tunnel.Source{n.links, n.own, n.relayed}}
 	}
 	name, k := s.Name, outletKey(s.Name) // s is guarded by n.mu once the outlet runs
+	counts := new(traffic)
 	out := &proxy.Outlet{
 		Router: n.router, Name: name, Access: who, Options: portal.Options{Budget: n.budget},
-		MaxConnections: s.Max, DialTimeout: targetTimeout, Events: n.connectionEvents("tcp_outlet", name),
+		MaxConnections: s.Max, DialTimeout: targetTimeout, Events: n.connectionEvents("tcp_outlet", name, counts),
 		Admit: func(o *tunnel.Origin) error {
 			if guard != nil {
 				if err := guard(o); err != nil {
@@ -88,6 +89,7 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, guard func(*tu
 			n.event("outlet", name, false, "has ended: %v", err)
 		}
 	})
+	r.traffic = counts
 	r.change = func(w wanted) bool {
 		next, ok := w.spec.(outletSpec)
 		if ok = ok && s.becomes(next); ok {

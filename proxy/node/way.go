@@ -53,6 +53,8 @@ type way struct {
 	took  time.Duration     // to dial the link: a round trip or more
 	wg    sync.WaitGroup    // the link's reader
 
+	node *Node // that counts it, once it is established
+
 	doubts     chan struct{}   // holds a token when somebody waits in vain
 	superseded context.Context // ends when another way has taken its place
 	supersede  context.CancelFunc
@@ -78,6 +80,7 @@ func (w *way) doubt() {
 // leave ends the way in good order: what has been sent over it arrives, if the
 // other side takes it within lingerTimeout.
 func (w *way) leave() {
+	w.node.uncount(w)
 	if w.link == nil {
 		w.close()
 		return
@@ -96,6 +99,7 @@ func (w *way) leave() {
 // close ends everything that the way consists of, and waits for it. What is on
 // its way is lost.
 func (w *way) close() {
+	w.node.uncount(w)
 	w.supersede()
 	for _, c := range slices.Backward(w.dug) {
 		c.Close()
@@ -125,6 +129,7 @@ func (n *Node) connect(ctx context.Context, to target) (*way, error) {
 		w.close()
 		return nil, err
 	}
+	n.count(w)
 	return w, nil
 }
 
