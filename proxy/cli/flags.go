@@ -112,6 +112,15 @@ func onceOnly(cmd *cobra.Command) {
 	}
 }
 
+// alias gives an option another name, which help does not show.
+func alias(f *pflag.FlagSet, name, other string) {
+	of := f.Lookup(name)
+	f.AddFlag(&pflag.Flag{
+		Name: other, Usage: "another name of --" + name, Value: of.Value, DefValue: of.DefValue,
+		NoOptDefVal: of.NoOptDefVal, Hidden: true,
+	})
+}
+
 // suggestWords lets shells complete the options that take one of a few words.
 func suggestWords(cmd *cobra.Command) {
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { suggest(cmd, f) })
