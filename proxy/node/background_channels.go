@@ -66,7 +66,7 @@ func (b *Background) CreateChannel(ctx context.Context, o ChannelOptions) (Chann
 		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
 	}
-	w, err := b.n.connect(ctx, target{hops: hops, peer: oneOf(o.Authorized), group: b.n.dialed, channels: cfg})
+	w, err := b.n.connect(ctx, target{hops: hops, peer: oneOf(o.Authorized), group: b.n.dialed, channels: cfg, unknown: true})
 	if err != nil {
 		return ChannelInfo{}, err
 	}
