@@ -50,16 +50,17 @@ func logLimitsFromEnv() (logLimits, error) {
 
 // openLogFile opens the log in a folder, which it makes if there is none.
 func openLogFile(folder string, limits logLimits) (*logFile, error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, fmt.Errorf("the folder of the log cannot be made: %w", err)
-	}
 	l := &logFile{folder: folder, limits: limits, now: time.Now}
+	return l, l.open()
+}
+
+func (l *logFile) open() error {
+	if err := os.MkdirAll(l.folder, 0o700); err != nil {
+		return fmt.Errorf("the folder of the log cannot be made: %w", err)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.openLocked(logDate(l.now())); err != nil {
-		return nil, err
-	}
-	return l, nil
+	return l.openLocked(logDate(l.now()))
 }
 
 func logDate(t time.Time) string { return t.UTC().Format(time.DateOnly) }
@@ -83,8 +84,8 @@ func (l *logFile) Write(line []byte) (int, error) {
 	}
 	if date := logDate(l.now()); date != l.date {
 		_ = l.openLocked(date) // else it goes on in the old one
-	} else if l.size > 0 && l.size+int64(len(line)) > l.limits.size {
-		_ = l.turnLocked()
+	} else if !l.fitsLocked(len(line)) {
+		_ = l.turnLocked(len(line))
 	}
 	n, err := l.file.Write(line)
 	l.size += int64(n)
@@ -126,18 +127,25 @@ func (l *logFile) openLocked(date string) error {
 	return nil
 }
 
-// turnLocked puts the full file aside and begins a new one, unless another
-// process has done so.
-func (l *logFile) turnLocked() error {
+// fitsLocked reports whether a line of n bytes fits into the file, or is the
+// first one.
+func (l *logFile) fitsLocked(n int) bool { return l.size == 0 || l.size+int64(n) <= l.limits.size }
+
+// turnLocked puts the file aside, if a line of n bytes does not fit into it, and
+// begins a new one, unless another process has done so.
+func (l *logFile) turnLocked(n int) error {
+	if err := lockFile(l.file); err != nil {
+		return err
+	}
+	defer func(f *os.File) { _ = unlockFile(f) }(l.file) // if it has not been closed
 	mine, err := l.file.Stat()
 	if err != nil {
 		return err
 	}
-	l.size = mine.Size()
 	there, err := os.Stat(l.file.Name())
 	if err == nil && os.SameFile(mine, there) {
-		if l.size <= l.limits.size/2 {
-			return nil // it was counted twice: somebody emptied it
+		if l.size = mine.Size(); l.fitsLocked(n) {
+			return nil // somebody emptied it
 		}
 		number := 0
 		for _, old := range l.files() {
