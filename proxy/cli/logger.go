@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -58,6 +59,9 @@ func (c *console) startLog(cmd *cobra.Command) error {
 	home, err := state.Home()
 	if err != nil {
 		return err
+	}
+	if err := os.Mkdir(home, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil //nolint:nilerr // the command itself says what is wrong with the home
 	}
 	name := strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
 	if err := c.logTo(filepath.Join(home, "commands", name), c.logLevel(choice{value: "debug"})); err != nil {

@@ -36,12 +36,23 @@ func newNodeCreate(c *console) *cobra.Command {
 until it answers. The first node is the one that other commands mean where none
 is named. Without NAME the node gets a random one. Its identity is the default
 one, which is made when there is none. With --foreground the node runs in this
-process, until SIGINT, SIGTERM or SIGHUP.`,
+process, until SIGINT, SIGTERM or SIGHUP.
+
+With --authority-identity the node believes the credentials of that authority, and
+its policies decide on who uses it: at first, whoever has such a credential. With
+--credential-scope it presents the one that ockam credential store has kept for it
+under that scope.
+
+With --http-server the node answers GET /show, /health and /metrics (for
+Prometheus) over HTTP, on this machine alone; ockam node show tells where.`,
 		Example: `  # A node in the background
   ockam node create n1
 
   # One with an identity of its own, at a port that others know
-  ockam node create n2 --identity database --tcp-listener-address 127.0.0.1:6000`,
+  ockam node create n2 --identity database --tcp-listener-address 127.0.0.1:6000
+
+  # For members, by the credentials of an authority; with metrics at a fixed port
+  ockam node create n3 --authority-identity "$AUTHORITY" --http-server-port 9311`,
 		Args: arguments(0, 1),
 	}
 	f := cmd.Flags()

@@ -35,6 +35,9 @@ const readyLine = "ready"
 
 // checkNodeName refuses what cannot be the name of a node.
 func checkNodeName(name string) error {
+	if name == "" {
+		return errors.New("Invalid value for NAME_OR_CONFIGURATION: a node needs a name, which is part of a folder's; leave it out for a random one") //nolint:staticcheck // the words that scripts look for
+	}
 	for _, r := range name {
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' {
 			return fmt.Errorf("Invalid value for NAME_OR_CONFIGURATION: %q is neither a configuration nor a name of letters, digits, _ and -", name) //nolint:staticcheck // the words that scripts look for

@@ -80,7 +80,7 @@ func resourcesOf(t *testing.T, w webNode) NodeResources {
 		r.Outlets = append(r.Outlets, OutletStatus{HostnamePort{host, port}, address(e.Worker), text(e.Payload)})
 	}
 	for _, e := range w.Services {
-		r.Services = append(r.Services, ServiceStatus{Address: e.Address, Type: e.Type})
+		r.Services = append(r.Services, ServiceStatus(e))
 	}
 	slices.SortFunc(r.Services, func(x, y ServiceStatus) int { return strings.Compare(x.Address, y.Address) }) // as a node lists them
 	return r

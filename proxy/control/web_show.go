@@ -104,7 +104,7 @@ func shownNode(r NodeResources) []byte {
 		n.Outlets = append(n.Outlets, webOutlet{o.Target.join(), shownBytes(o.Address), orNull(o.Payload)})
 	}
 	for _, s := range r.Services {
-		n.Services = append(n.Services, webService{s.Address, s.Type})
+		n.Services = append(n.Services, webService(s))
 	}
 	first := map[string]int{service.UppercaseName: -2, service.EchoName: -1} // the order that scripts know
 	slices.SortStableFunc(n.Services, func(x, y webService) int { return first[x.Type] - first[y.Type] })
@@ -127,7 +127,7 @@ func shownInlet(i InletStatus) webInlet {
 }
 
 func shownBytes(a tunnel.Address) webAddress {
-	w := webAddress{Type: uint8(a.Type), Inner: []int{}}
+	w := webAddress{Type: a.Type, Inner: []int{}}
 	for _, b := range []byte(a.Name) {
 		w.Inner = append(w.Inner, int(b))
 	}

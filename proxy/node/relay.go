@@ -114,7 +114,11 @@ func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, 
 		}
 		regs = append(regs, reg)
 	}
-	n.event("relay_service", "", true, "lets %s register names", whom(s.Allow))
+	by := whom(s.Allow)
+	if admit != nil {
+		by = "those whom its policy admits"
+	}
+	n.event("relay_service", "", true, "lets %s register names", by)
 	r := n.newResource(s, func(ctx context.Context) {
 		<-ctx.Done()
 		closeAll(regs)

@@ -83,7 +83,11 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, guard func(*tu
 	if err := out.Bind(); err != nil {
 		return nil, fmt.Errorf("%s%w", place(c.Range), err)
 	}
-	n.event("outlet", s.Name, true, "offers %s to %s", s.To, whom(s.Allow))
+	to := whom(s.Allow)
+	if guard != nil {
+		to = "those whom its policy admits"
+	}
+	n.event("outlet", s.Name, true, "offers %s to %s", s.To, to)
 	r := n.newResource(s, func(context.Context) {
 		if err := out.Serve(n.life); err != nil {
 			n.event("outlet", name, false, "has ended: %v", err)
