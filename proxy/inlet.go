@@ -116,7 +116,7 @@ func (in *Inlet) serveConn(ctx context.Context, c net.Conn) {
 		in.Events.refused(info, err)
 		return
 	}
-	info.Target, info.Peer = s.RemoteAddr(), s.Origin().Peer
+	info.Target, info.Peer, info.Stream = s.RemoteAddr(), s.Origin().Peer, s
 	in.Events.opened(info)
 	err = join(ctx, sock, s)
 	info.To, info.From = s.Moved()

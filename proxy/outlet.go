@@ -124,6 +124,7 @@ func (o *Outlet) open(ctx context.Context, r *portal.Request) {
 		o.Events.refused(info, err)
 		return
 	}
+	info.Stream = s
 	o.Events.opened(info)
 	err = join(ctx, sock, s)
 	info.To, info.From = s.Moved()

@@ -25,6 +25,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"ockam/tunnel/portal"
 )
 
 // DefaultDialTimeout bounds the connection to an outlet's target.
@@ -55,6 +57,8 @@ type Connection struct {
 	Target net.Addr // of the stream's far end, at an inlet; of the target, at an outlet; nil if it was not reached
 	Peer   string   // the identifier that the channel proved; empty if there is none
 	Opened time.Time
+	// Stream is the stream, nil if it was never open; it counts what moves.
+	Stream *portal.Stream
 	// To and From are how many bytes were sent to the far end and received
 	// from it; for Closed.
 	To, From int64

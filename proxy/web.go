@@ -89,6 +89,7 @@ func (o *Outlet) openWeb(ctx context.Context, r *portal.Request) {
 	c := &webConn{Stream: s, done: make(chan struct{})}
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
+	info.Stream = s
 	o.Events.opened(info)
 	select {
 	case o.web.streams <- c:

@@ -49,13 +49,14 @@ func newChannelCreate(c *console) *cobra.Command {
 	var from nodeName
 	var to routeValue
 	var authorized identifiers
-	name := ""
+	name, credential := "", ""
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Open a secure channel from a node to a listener",
 		Long: `Opens a secure channel from a node to the listener at the end of a route and prints
 the address of its near end, which other routes can begin with. Without --identity
-the node uses your default identity.`,
+the node uses your default identity. With --credential it shows the far end what an
+authority says about that identity.`,
 		Example: `  # Between two nodes
   ockam secure-channel create --from a --to /node/b/service/api
 
@@ -68,9 +69,17 @@ the node uses your default identity.`,
 	f.Var(&from, "from", "the node that opens the channel")
 	f.Var(&to, "to", "route to the listener, such as /node/b/service/api")
 	f.VarP(&authorized, "authorized", "a", "who may be at the far end; anyone if it is left out; repeatable")
+	f.StringVarP(&credential, "credential", "c", "", "the credential to present, in hex")
 	f.StringVar(&name, "identity", "", "the identity that the node uses")
 	require(cmd, true, "from", "to")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var presented *identity.Credential
+		if cmd.Flags().Changed("credential") {
+			var err error
+			if presented, err = identity.ParseCredentialText(strings.TrimSpace(credential)); err != nil {
+				return fmt.Errorf("--credential is none: %w", err)
+			}
+		}
 		return c.at(cmd, from, true, func(ctx context.Context, n *remote) error {
 			route, err := n.store.resolve(ctx, to.addr)
 			if err != nil {
@@ -83,7 +92,7 @@ the node uses your default identity.`,
 			}
 			timeout := n.Timeout
 			made, err := n.CreateSecureChannel(ctx, control.CreateSecureChannel{
-				To: route, Authorized: authorized, Timeout: &timeout, IdentityName: name,
+				To: route, Authorized: authorized, Timeout: &timeout, IdentityName: name, Credential: presented,
 			})
 			if err != nil {
 				return err

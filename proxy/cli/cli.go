@@ -31,7 +31,12 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return c.exit(err)
 	}
 	root.SetArgs(args)
-	return c.exit(root.Execute())
+	err = root.Execute()
+	status := c.exit(err)
+	if c.endLog != nil {
+		c.endLog(err)
+	}
+	return status
 }
 
 // newRoot builds the tree of commands. A new command gets a line here.
@@ -116,7 +121,7 @@ func (c *console) prepare(cmd *cobra.Command) {
 		if c.parseOnly {
 			return nil
 		}
-		if err := errors.Join(c.startLines(), c.compileQuery()); err != nil {
+		if err := errors.Join(c.startLines(), c.compileQuery(), c.startLog(cmd)); err != nil {
 			return err
 		}
 		if c.pretty {

@@ -81,7 +81,7 @@ func TestScripts(t *testing.T) {
 			})
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "kill9": kill9},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "kill9": kill9, "http": askHTTP},
 	})
 }
 

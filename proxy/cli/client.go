@@ -117,7 +117,11 @@ func (s *store) connect(ctx context.Context, rec *state.Node, f func(context.Con
 	if err := w.dial(ctx, dialable(rec.ListenerAddress)); err != nil {
 		return passing(fmt.Errorf("cannot connect to the node %s: %w", rec.Name, err))
 	}
-	return f(ctx, &remote{&control.Client{Router: router, Path: w.path, Timeout: timeout}, rec.Name, s})
+	err = f(ctx, &remote{&control.Client{Router: router, Path: w.path, Timeout: timeout}, rec.Name, s})
+	if err != nil && w.link.Origin().Err() != nil { // the node has ended meanwhile
+		return passing(fmt.Errorf("the connection to the node %s was lost: %w", rec.Name, err))
+	}
+	return err
 }
 
 // findNode returns a node by name, or the default one.

@@ -31,6 +31,9 @@ type console struct {
 	jq               string
 	query            *gojq.Code  // of jq
 	lines            *zap.Logger // with -v, results and messages are log lines
+	log              *zap.Logger // in files; nil: there is none
+	logFile          *logFile    // of log
+	endLog           func(error) // ends log when the command has ended, with an error or nil; nil: the process does
 }
 
 func newConsole(stdin io.Reader, stdout, stderr io.Writer) *console {
@@ -116,7 +119,11 @@ func (c *console) choose(r result) (string, error) {
 // say prints a line for people, on standard error, unless they want quiet.
 // The mark is one of those below.
 func (c *console) say(mark, format string, args ...any) {
-	switch line := mark + fmt.Sprintf(format, args...); {
+	line := mark + fmt.Sprintf(format, args...)
+	if c.log != nil {
+		c.log.Info(unmarked(line))
+	}
+	switch {
 	case c.quiet:
 	case c.lines != nil:
 		c.lines.Info(unmarked(line))

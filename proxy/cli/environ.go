@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -31,6 +32,20 @@ func envDuration(name string, def time.Duration) (time.Duration, error) {
 		return 0, fmt.Errorf("%s is %q, which is no duration: %w", name, text, err)
 	}
 	return d, nil
+}
+
+// envNumber reads a variable that holds a whole number of 1 or more; without
+// it, def.
+func envNumber(name string, def int) (int, error) {
+	text := getenv(name)
+	if text == "" {
+		return def, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%s is %q; it must be a whole number of 1 or more", name, text)
+	}
+	return int(n), nil
 }
 
 // defaultTimeout bounds what a command asks a node for, unless it has a

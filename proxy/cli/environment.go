@@ -31,17 +31,19 @@ var variables = []struct {
 	{"Logs", []variable{
 		{"debug", "least to log: trace, debug, info, warn or error; ockam run begins at info", "OCKAM_LOG_LEVEL"},
 		{"", "the former name of OCKAM_LOG_LEVEL, read if that is not set", "OCKAM_LOG"},
-		{"default", "form of logs: default, pretty or json", "OCKAM_LOG_FORMAT"},
+		{"default", "form of logs: default, pretty (the same here) or json", "OCKAM_LOG_FORMAT"},
+		{"100", "size in MB at which a new file of a log begins; one does each day", "OCKAM_LOG_MAX_SIZE_MB"},
+		{"60", "how many files of a log are kept", "OCKAM_LOG_MAX_FILES"},
+		{"false", "write logs of commands, to commands/COMMAND in OCKAM_HOME, not only of nodes", "OCKAM_LOGGING"},
 	}},
-	{"For commands that this version does not have yet", []variable{
+	{"Nodes", []variable{
 		{"120s", "how long to wait for a node or for a secure channel", "OCKAM_DEFAULT_TIMEOUT"},
 		{"", "how often to try when the network fails; as --retry-count", "OCKAM_COMMAND_RETRY_COUNT"},
 		{"", "how long to wait between two attempts; as --retry-delay", "OCKAM_COMMAND_RETRY_DELAY"},
-		{"", "ticket of a project, for node create", "ENROLLMENT_TICKET"},
 		{"ockam", "program to start for background nodes if the own path is unknown", "OCKAM"},
-		{"false", "write logs of commands, not only of nodes", "OCKAM_LOGGING"},
-		{"100", "size in MB at which a new log file begins", "OCKAM_LOG_MAX_SIZE_MB"},
-		{"60", "how many log files of a node are kept", "OCKAM_LOG_MAX_FILES"},
+	}},
+	{"For commands that this version does not have yet", []variable{
+		{"", "ticket of a project, for node create", "ENROLLMENT_TICKET"},
 		{"", "server that tells a host its address as others see it", "OCKAM_RENDEZVOUS_SERVER"},
 		{"", "host of the PostgreSQL server that keeps the state instead of a file", "OCKAM_POSTGRES_HOST"},
 		{"", "its port", "OCKAM_POSTGRES_PORT"},

@@ -14,9 +14,10 @@ import (
 // The statuses that the process exits with (Ockam protocol, command line,
 // errors and exit codes).
 const (
-	exitOK      = 0
-	exitUsage   = 64
-	exitFailure = 70
+	exitOK           = 0
+	exitUsage        = 64
+	exitFailure      = 70
+	exitCannotCreate = 73 // the channel listener of a launch configuration
 )
 
 // A usageError says that the arguments make no sense. Without text everything
@@ -33,6 +34,8 @@ type failure struct {
 	code string // one of those below; empty is codeOther
 	err  error
 	help string // what to do next; may be empty
+
+	status int // to exit with; 0: exitFailure
 }
 
 func (e *failure) Error() string { return e.err.Error() }
@@ -80,11 +83,17 @@ func (c *console) exit(err error) int {
 	for line := range strings.Lines(causes) {
 		c.errorLine(markInfo + strings.TrimSpace(line))
 	}
-	if f, ok := errors.AsType[*failure](err); ok && f.help != "" {
-		c.errorLine(markText + f.help)
+	status := exitFailure
+	if f, ok := errors.AsType[*failure](err); ok {
+		if f.help != "" {
+			c.errorLine(markText + f.help)
+		}
+		if f.status != 0 {
+			status = f.status
+		}
 	}
 	c.errorLine("Error code: " + codeOf(err))
-	return exitFailure
+	return status
 }
 
 func (c *console) errorHeading() string {

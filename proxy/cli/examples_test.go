@@ -35,6 +35,8 @@ var before = map[string]string{
 	"ockam identity delete":  "ockam identity create main -q\nockam identity create database -q\n",
 	"ockam vault show":       vaults, "ockam vault move": vaults, "ockam vault delete": vaults,
 
+	"ockam node create": "ockam identity create authority -q\nAUTHORITY=$(ockam identity show authority --full --encoding hex)\n",
+
 	"ockam node show": oneNode, "ockam node start": oneNode, "ockam node stop": oneNode, "ockam node delete": oneNode,
 	"ockam node default": twoNodes, "ockam node logs": oneNode, "ockam message send": twoNodes,
 	"ockam secure-channel create": channel, "ockam secure-channel list": channel,

@@ -112,6 +112,25 @@ func onceOnly(cmd *cobra.Command) {
 	}
 }
 
+// alias gives an option another name, which help does not show.
+func alias(f *pflag.FlagSet, name, other string) {
+	of := f.Lookup(name)
+	f.AddFlag(&pflag.Flag{
+		Name: other, Usage: "another name of --" + name, Value: of.Value, DefValue: of.DefValue,
+		NoOptDefVal: of.NoOptDefVal, Hidden: true, Annotations: map[string][]string{aliasOf: {name}},
+	})
+}
+
+const aliasOf = "alias of"
+
+// mainName returns the name of an option that f may be another name of.
+func mainName(f *pflag.Flag) string {
+	if of := f.Annotations[aliasOf]; len(of) > 0 {
+		return of[0]
+	}
+	return f.Name
+}
+
 // suggestWords lets shells complete the options that take one of a few words.
 func suggestWords(cmd *cobra.Command) {
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { suggest(cmd, f) })

@@ -1,11 +1,18 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"ockam/proxy/state"
 )
 
 // logLevels are the words of --log-level, from the most to the least.
@@ -18,8 +25,59 @@ func (c *console) logger(level, format string) (*zap.Logger, error) {
 		return nil, err
 	}
 	asJSON := format == "json" || format == "auto" && !c.errTTY
-	core := zapcore.NewCore(logEncoder(asJSON, c.color()), zapcore.AddSync(c.stderr), l)
-	return zap.New(zapcore.NewSamplerWithOptions(core, time.Second, sameAtOnce, sameLater)), nil
+	return sampled(zapcore.NewCore(logEncoder(asJSON, c.color()), zapcore.AddSync(c.stderr), l)), nil
+}
+
+func sampled(core zapcore.Core) *zap.Logger {
+	return zap.New(zapcore.NewSamplerWithOptions(core, time.Second, sameAtOnce, sameLater))
+}
+
+// logTo begins a log in the files of a folder, in the form that the environment
+// asks for. What is said to people goes there too.
+func (c *console) logTo(folder, level string) error {
+	l, err := zapLevel(level)
+	if err != nil {
+		return err
+	}
+	limits, err := logLimitsFromEnv()
+	if err != nil {
+		return err
+	}
+	if c.logFile, err = openLogFile(folder, limits); err != nil {
+		return err
+	}
+	c.log = sampled(zapcore.NewCore(fileEncoder(getenv("OCKAM_LOG_FORMAT") == "json"), zapcore.AddSync(c.logFile), l))
+	return nil
+}
+
+// startLog begins the log of a command, if OCKAM_LOGGING asks for one and -v
+// does not put it on the console (Ockam protocol, command line, files).
+func (c *console) startLog(cmd *cobra.Command) error {
+	if !envBool("OCKAM_LOGGING") || c.verbosity > 0 {
+		return nil
+	}
+	home, err := state.Home()
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(home, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil //nolint:nilerr // the command itself says what is wrong with the home
+	}
+	name := strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
+	if err := c.logTo(filepath.Join(home, "commands", name), c.logLevel(choice{value: "debug"})); err != nil {
+		return err
+	}
+	log := c.log.With(zap.Int("pid", os.Getpid())) // others may write to the file
+	log.Info("command begins", zap.String("command", name), zap.String("version", version))
+	c.endLog = func(err error) {
+		if err != nil {
+			log.Error("command failed", zap.Error(err))
+		} else {
+			log.Info("command ended")
+		}
+		_ = c.logFile.Close() // all that was written is in the kernel
+	}
+	return nil
 }
 
 // startLines makes results and messages log lines on standard output, as -v
@@ -60,6 +118,20 @@ func logEncoder(asJSON, color bool) zapcore.Encoder {
 	return zapcore.NewConsoleEncoder(e)
 }
 
+// fileEncoder is logEncoder for files, which are read later and elsewhere.
+func fileEncoder(asJSON bool) zapcore.Encoder {
+	e := zap.NewProductionEncoderConfig()
+	e.TimeKey, e.ConsoleSeparator = "time", "  "
+	e.EncodeTime = func(t time.Time, out zapcore.PrimitiveArrayEncoder) {
+		out.AppendString(t.UTC().Format("2006-01-02T15:04:05.000000Z"))
+	}
+	if asJSON {
+		return zapcore.NewJSONEncoder(e)
+	}
+	e.EncodeLevel = zapcore.CapitalLevelEncoder
+	return zapcore.NewConsoleEncoder(e)
+}
+
 // Of lines with the same message, sameAtOnce a second are written, then every
 // sameLater-th: strangers must not fill the disk by being refused.
 const (
@@ -67,13 +139,18 @@ const (
 	sameLater  = 1000
 )
 
+// envLogLevel is the level that the environment asks for, empty if it does not.
+func envLogLevel() string {
+	if level := getenv("OCKAM_LOG_LEVEL"); level != "" {
+		return level
+	}
+	return getenv("OCKAM_LOG") // its former name
+}
+
 // logLevel is the level asked for: by the option, by -v, or by the
 // environment.
 func (c *console) logLevel(option choice) string {
-	fromEnv := getenv("OCKAM_LOG_LEVEL")
-	if fromEnv == "" {
-		fromEnv = getenv("OCKAM_LOG") // its former name
-	}
+	fromEnv := envLogLevel()
 	switch {
 	case option.set:
 		return option.value

@@ -191,6 +191,10 @@ func TestKillAtRandom(t *testing.T) {
 		if out := h.must(t, "message", "send", "hello", "--to", "/node/n/secure/api/service/uppercase"); out != "HELLO" {
 			t.Errorf("round %d, %s: %q", round, action, out)
 		}
+		if t.Failed() {
+			log, _ := os.ReadFile(strings.TrimSpace(h.must(t, "node", "logs", "n"))) // if there is one
+			t.Logf("%+v\n%s", nodesOf(t, h.dir), log)
+		}
 		h.must(t, "node", "delete", "n", "--yes", "-q")
 		if t.Failed() {
 			t.Fatalf("after the command %s of round %d was killed", action, round)

@@ -31,6 +31,7 @@ type messageOptions struct {
 	hex      bool
 	timeout  duration
 	identity string
+	trust    *trustFlags
 	retries  *retries
 }
 
@@ -41,7 +42,8 @@ func newMessageSend(c *console) *cobra.Command {
 		Short: "Send a message along a route and print the answer",
 		Long: `Sends a text, or the bytes that hexadecimal digits stand for, to the end of a
 route and prints the one answer that comes back. With --from a node sends it;
-without, this command does, as an identity of yours.`,
+without, this command does, as an identity of yours. With --authority-identity and
+--credential-scope it presents the credential that is stored under that scope.`,
 		Example: `  # From here to a service of the node n1
   ockam message send hello --to /node/n1/service/uppercase
 
@@ -55,6 +57,7 @@ without, this command does, as an identity of yours.`,
 	f.BoolVar(&o.hex, "hex", false, "message and answer are hexadecimal digits")
 	f.Var(&o.timeout, "timeout", "how long to wait for the answer")
 	f.StringVar(&o.identity, "identity", "", "whose secure channels the route makes; the default identity if it is left out")
+	o.trust = trustOptions(cmd)
 	o.retries = retryFlags(cmd)
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -64,6 +67,9 @@ without, this command does, as an identity of yours.`,
 	}
 	require(cmd, true, "to")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := o.trust.check(); err != nil {
+			return err
+		}
 		message := []byte(args[0])
 		if o.hex {
 			var err error
@@ -110,7 +116,7 @@ func (c *console) send(ctx context.Context, s *store, o *messageOptions, to mult
 	err := func() error {
 		if o.from == "" {
 			var err error
-			reply, err = c.sendFromHere(ctx, s, o.identity, to, message)
+			reply, err = c.sendFromHere(ctx, s, o, to, message)
 			return err
 		}
 		rec, err := c.findNode(ctx, s, string(o.from), false)
@@ -129,13 +135,13 @@ func (c *console) send(ctx context.Context, s *store, o *messageOptions, to mult
 }
 
 // sendFromHere sends a message from this process.
-func (c *console) sendFromHere(ctx context.Context, s *store, name string, to multiaddr.Addr, message []byte) ([]byte, error) {
+func (c *console) sendFromHere(ctx context.Context, s *store, o *messageOptions, to multiaddr.Addr, message []byte) ([]byte, error) {
 	hops, err := to.Hops()
 	if err != nil {
 		return nil, err
 	}
-	if name != "" {
-		if _, err := s.Named(ctx, name); err != nil {
+	if o.identity != "" {
+		if _, err := s.Named(ctx, o.identity); err != nil {
 			return nil, err
 		}
 	}
@@ -151,7 +157,7 @@ func (c *console) sendFromHere(ctx context.Context, s *store, name string, to mu
 		case multiaddr.HopDial:
 			err = passing(w.dial(ctx, h.Value))
 		case multiaddr.HopSecure:
-			err = c.secure(ctx, s, &w, name, h.Value)
+			err = c.secure(ctx, s, &w, o, h.Value)
 		case multiaddr.HopService:
 			w.rest = w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(h.Value)))
 		default:
@@ -164,16 +170,18 @@ func (c *console) sendFromHere(ctx context.Context, s *store, name string, to mu
 	return w.ask(ctx, message)
 }
 
-// secure goes on through a secure channel, as the identity of that name.
-func (c *console) secure(ctx context.Context, s *store, w *walker, name, listener string) error {
+// secure goes on through a secure channel, as the identity of the options.
+func (c *console) secure(ctx context.Context, s *store, w *walker, o *messageOptions, listener string) error {
 	if w.path == nil {
 		return errors.New("there is no secure channel listener in this command")
 	}
-	id, err := c.identityOrNew(ctx, s, name)
+	id, err := c.identityOrNew(ctx, s, o.identity)
 	if err != nil {
 		return err
 	}
-	cfg := &secure.Config{Router: w.router, Identity: id, Histories: s}
+	cfg := &secure.Config{
+		Router: w.router, Identity: id, Histories: s, Credential: o.trust.presents(ctx, s, id.Identifier()),
+	}
 	channel, err := secure.Dial(ctx, cfg, w.path, w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(listener))))
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ockam/proxy/node"
 	"ockam/proxy/state"
 )
 
@@ -25,7 +25,7 @@ type createFlags struct {
 	nodeOptions
 	configurationFlags
 	foreground, exitOnEOF, child, skip bool
-	launch                             string
+	trust                              *trustFlags
 
 	inRecipe bool                        // it is a step of a configuration
 	rest     func(context.Context) error // what to do once a node in this process answers; may be nil
@@ -46,7 +46,15 @@ process, until SIGINT, SIGTERM or SIGHUP.
 A configuration says what the node has: inlets, outlets, relays, policies. It is a
 file, a URL (also host:port/path), or the text of --configuration, in the YAML of
 the reference implementation; or a file of ours, NAME.hcl, with one node. What is
-said on the command line wins over it. If anything in it fails the node is deleted.`,
+said on the command line wins over it. If anything in it fails the node is deleted.
+
+With --authority-identity the node believes the credentials of that authority, and
+its policies decide on who uses it: at first, whoever has such a credential. With
+--credential-scope it presents the one that ockam credential store has kept for it
+under that scope.
+
+With --http-server the node answers GET /show, /health and /metrics (for
+Prometheus) over HTTP, on this machine alone; ockam node show tells where.`,
 		Example: `  # A node in the background
   ockam node create n1
 
@@ -54,7 +62,10 @@ said on the command line wins over it. If anything in it fails the node is delet
   ockam node create n2 --identity database --tcp-listener-address 127.0.0.1:6000
 
   # One with an outlet
-  ockam node create --configuration '{name: n3, tcp-outlets: {db: {to: $PORT}}}' --variable PORT=5432`,
+  ockam node create --configuration '{name: n3, tcp-outlets: {db: {to: $PORT}}}' --variable PORT=5432
+
+  # For members, by the credentials of an authority; with metrics at a fixed port
+  ockam node create n3 --authority-identity "$AUTHORITY" --http-server-port 9311`,
 		Args: arguments(0, 1),
 	}
 	f := cmd.Flags()
@@ -64,12 +75,18 @@ said on the command line wins over it. If anything in it fails the node is delet
 	f.BoolVarP(&o.skip, "skip-is-running-check", "s", false, "leave it to the node to find out that it runs already")
 	f.StringVarP(&o.listen, "tcp-listener-address", "t", defaultListen, "where to listen for commands and other nodes: host:port")
 	f.StringVar(&o.identity, "identity", "", "its identity, made if there is none of that name; the default one if left out")
-	f.StringVar(&o.launch, "launch-configuration", "", "which services to start, as JSON")
+	f.BoolVar(&o.HTTP, "http-server", false, "serve the state of the node over HTTP, on this machine, at a free port")
+	f.Uint16Var(&o.HTTPPort, "http-server-port", 0, "the same, at this port")
+	f.Var(&launchValue{to: &o.Launch}, "launch-configuration", "which services to start: JSON, or the path of a file with it")
+	f.Bool("udp", false, "has no effect in this version")
 	f.String("opentelemetry-context", "", "has no effect")
-	f.String("credential-scope", "", "has no effect without an authority")
-	for _, name := range []string{"child-process", "launch-configuration", "opentelemetry-context", "credential-scope"} {
+	alias(f, "http-server", "enable-http-server")
+	alias(f, "launch-configuration", "launch-config")
+	alias(f, "udp", "enable-udp")
+	for _, name := range []string{"child-process", "launch-configuration", "udp", "opentelemetry-context"} {
 		f.Lookup(name).Hidden = true
 	}
+	o.trust = trustOptions(cmd)
 	if !o.inRecipe {
 		o.register(cmd)
 	}
@@ -86,10 +103,11 @@ said on the command line wins over it. If anything in it fails the node is delet
 		if len(args) > 0 {
 			o.name = args[0]
 		}
-		o.noServices = f.Changed("launch-configuration")
-		if o.noServices && !json.Valid([]byte(o.launch)) {
-			return &usageError{cmd: cmd, text: fmt.Sprintf("invalid value '%s' for '--launch-configuration <JSON>': no JSON", o.launch)}
+		if o.HTTP && f.Changed("http-server-port") {
+			return &usageError{cmd: cmd, text: "--http-server cannot be used with --http-server-port, which asks for the server too"}
 		}
+		o.HTTP = o.HTTP || f.Changed("http-server-port")
+		o.Authority, o.Scope = o.trust.authority.String(), o.trust.scope
 		return nil
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -102,8 +120,14 @@ said on the command line wins over it. If anything in it fails the node is delet
 				return c.createFrom(cmd, src, o)
 			}
 		}
-		if err := checkNodeName(o.name); err != nil {
+		if o.name == "" {
+			return errors.New("Invalid value for NAME_OR_CONFIGURATION: a node needs a name, which is part of a folder's; leave it out for a random one") //nolint:staticcheck // the words that scripts look for
+		}
+		if err := errors.Join(checkNodeName(o.name), o.trust.check()); err != nil {
 			return err
+		}
+		if f.Changed("udp") {
+			c.say(markWarning, "--udp has no effect: UDP is not in this version")
 		}
 		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
 			if o.foreground {
@@ -130,9 +154,13 @@ func (c *console) runForeground(ctx context.Context, s *store, o *createFlags) (
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.close(context.WithoutCancel(ctx))) }()
+	defer func() {
+		if err = errors.Join(err, n.close(context.WithoutCancel(ctx))); err == nil {
+			c.say(markOK, "The node %s has ended", o.name)
+		}
+	}()
 	return c.untilSignal(ctx, func(ctx context.Context) error {
-		if err := c.announce(o); err != nil {
+		if err := c.announce(o, n.first); err != nil {
 			return err
 		}
 		if o.exitOnEOF {
@@ -140,6 +168,7 @@ func (c *console) runForeground(ctx context.Context, s *store, o *createFlags) (
 			ctx, end = context.WithCancel(ctx)
 			go func() { // ends with standard input or the process
 				_, _ = io.Copy(io.Discard, c.stdin)
+				c.say(markWarning, "The end of standard input ends the node")
 				end()
 			}()
 		}
@@ -172,17 +201,36 @@ func (o *createFlags) runWithRest(ctx context.Context, n *localNode) error {
 }
 
 // announce says that the node in this process answers: to who started it in the
-// background, or to people.
-func (c *console) announce(o *createFlags) error {
+// background, or to people. The first node is the default one.
+func (c *console) announce(o *createFlags, first bool) error {
 	if o.child {
 		_, err := fmt.Fprintln(c.stdout, readyLine)
 		return err
 	}
-	if c.wantsJSON() {
+	if err := c.printListener(o.Launch.listener()); err != nil || c.wantsJSON() {
+		return err
+	}
+	c.say(markText, "Ctrl+C ends the node")
+	r := createdResult(o.name)
+	if first {
+		r.plain = markOK + "Marked " + o.name + " as your default node\n" + r.plain
+	}
+	return c.print(r)
+}
+
+// printListener prints where the channel listener of a launch configuration is;
+// it stands on a line of its own in front of the result.
+func (c *console) printListener(l *node.ChannelListenerOptions) error {
+	if l == nil {
 		return nil
 	}
-	c.say(markInfo, "Ctrl+C ends it")
-	return c.print(createdResult(o.name))
+	address := "/service/" + l.Address
+	if c.lines != nil {
+		c.lines.Info(address)
+		return nil
+	}
+	_, err := io.WriteString(c.stdout, address+"\n")
+	return err
 }
 
 // wantsJSON reports whether the JSON form of the result is asked for.
@@ -231,8 +279,9 @@ func newNodeStart(c *console) *cobra.Command {
 	return &cobra.Command{
 		Use:   "start [NAME]",
 		Short: "Start a node that was stopped",
-		Long: `Starts a node again, in the background, with the identity that it had and where it
-listened.`,
+		Long: `Starts a node again, in the background, as it was created: with its identity, where
+it listened, the authority it trusts, its HTTP server and its services. It has its
+inlets, outlets, relays, listeners and policies again.`,
 		Example: `  # The default node
   ockam node start
 
@@ -248,9 +297,12 @@ listened.`,
 				if rec.Running() {
 					return c.print(result{plain: markError + "The node " + rec.Name + " is already running"})
 				}
-				o := nodeOptions{name: rec.Name, identity: rec.Identity, listen: rec.ListenerAddress, again: true}
+				o := nodeOptions{name: rec.Name, identity: rec.Identity, listen: rec.ListenerAddress, verbosity: rec.Verbosity}
 				if o.listen == "" {
 					o.listen = defaultListen
+				}
+				if o.nodeSettings, err = settingsOf(rec); err != nil {
+					return err
 				}
 				if err := c.startProcess(ctx, s, &o); err != nil {
 					return err

@@ -175,20 +175,23 @@ var notOfNode = map[string]bool{"configuration": true, "node-config": true, "enr
 // override puts the options that are given on the command line in the place of
 // those of a configuration.
 func override(node *config.Step, flags *pflag.FlagSet) {
-	if flags.Changed("http-server") || flags.Changed("http-server-port") { // one excludes the other
-		delete(node.Options, "http-server")
-		delete(node.Options, "http-server-port")
-	}
-	flags.VisitAll(func(f *pflag.Flag) {
+	flags.VisitAll(func(f *pflag.Flag) { // Visit knows only of those that the set itself has parsed
+		if !f.Changed {
+			return
+		}
+		name := mainName(f)
+		if strings.HasPrefix(name, "http-server") { // one excludes the other
+			delete(node.Options, "http-server")
+			delete(node.Options, "http-server-port")
+		}
 		switch {
-		case !f.Changed:
-		case notOfNode[f.Name]:
+		case notOfNode[name]:
 		case f.Value.Type() == "bool" && f.Value.String() == "true":
-			node.Options[f.Name] = nil
+			node.Options[name] = nil
 		case f.Value.Type() == "bool":
-			delete(node.Options, f.Name)
+			delete(node.Options, name)
 		default:
-			node.Options[f.Name] = []string{f.Value.String()}
+			node.Options[name] = []string{f.Value.String()}
 		}
 	})
 }

@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -131,6 +135,9 @@ func (c *console) deleteNode(ctx context.Context, s *store, name string) error {
 	if err := c.stopProcess(ctx, s, rec); err != nil {
 		return err
 	}
+	if err := s.endStarting(ctx, name); err != nil {
+		return err
+	}
 	if err := s.DeleteNode(ctx, name); err != nil && !errors.Is(err, state.ErrNotFound) {
 		return err
 	}
@@ -139,6 +146,35 @@ func (c *console) deleteNode(ctx context.Context, s *store, name string) error {
 		return err
 	}
 	return os.RemoveAll(folder)
+}
+
+// endStarting ends a process that is about to run a node and is not recorded
+// yet, left by a command that was killed: it would bring the node back.
+func (s *store) endStarting(ctx context.Context, name string) error {
+	for _, sig := range []os.Signal{syscall.SIGTERM, os.Kill, os.Kill} {
+		unlock, err := s.LockNode(name)
+		held, ok := errors.AsType[*state.HeldError](err)
+		switch {
+		case err == nil:
+			unlock()
+			return nil
+		case !ok, !isChild(held.PID): // such as ockam run with a node of that name
+			return err
+		}
+		p := state.FindProcess(held.PID)
+		if process, err := os.FindProcess(held.PID); err == nil && p.Running() {
+			_ = process.Signal(sig) // it may have ended
+		}
+		awaitEnd(ctx, p, 5*time.Second)
+	}
+	return nil
+}
+
+// isChild reports whether a process is a background node, as far as this system
+// tells.
+func isChild(pid int) bool {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	return err == nil && slices.Contains(strings.Split(string(b), "\x00"), "--child-process")
 }
 
 func newReset(c *console) *cobra.Command {

@@ -25,15 +25,16 @@ const defaultListen = "127.0.0.1:0"
 // nodeOptions say what node to make and how.
 type nodeOptions struct {
 	name, identity, listen string
-	noServices             bool
-	again                  bool // it is started, not created
+	verbosity              int // at least
+	nodeSettings
 }
 
 // readyLine is what a background node prints once it answers. The one who
 // started it waits for that.
 const readyLine = "ready"
 
-// checkNodeName refuses what cannot be the name of a node.
+// checkNodeName refuses what cannot be the name of a node. The empty name
+// stands for a random one where there is no argument.
 func checkNodeName(name string) error {
 	for _, r := range name {
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' {
@@ -78,11 +79,6 @@ func nodeFolder(name string) (string, error) {
 	return filepath.Join(home, "nodes", name), nil
 }
 
-// logPath is the file that a node writes its log to today.
-func logPath(folder string) string {
-	return filepath.Join(folder, "stdout."+time.Now().UTC().Format(time.DateOnly)+".log")
-}
-
 // newestLog is the log file of a node that was written last.
 func newestLog(name string) (string, error) {
 	folder, err := nodeFolder(name)
@@ -93,7 +89,7 @@ func newestLog(name string) (string, error) {
 	if err != nil || len(all) == 0 {
 		return "", absent(fmt.Sprintf("the node %q has no log: only nodes in the background write one", name))
 	}
-	return slices.Max(all), nil // the date is in the name
+	return slices.Max(all), nil // the date is in the name, and those put aside come before
 }
 
 // createInBackground makes a node that runs in a process of its own, waits
@@ -104,6 +100,11 @@ func (c *console) createInBackground(ctx context.Context, s *store, o *nodeOptio
 	}
 	if err := c.startProcess(ctx, s, o); err != nil {
 		return nil, err
+	}
+	if !c.quiet {
+		if err := c.printListener(o.Launch.listener()); err != nil {
+			return nil, err
+		}
 	}
 	rec, err := s.NamedNode(ctx, o.name)
 	if err != nil {
@@ -137,6 +138,9 @@ func (c *console) startProcess(ctx context.Context, s *store, o *nodeOptions) er
 		return err
 	}
 	timeout, err := defaultTimeout()
+	if _, bad := logLimitsFromEnv(); bad != nil {
+		err = errors.Join(err, bad)
+	}
 	if err != nil {
 		return err
 	}
@@ -145,8 +149,11 @@ func (c *console) startProcess(ctx context.Context, s *store, o *nodeOptions) er
 		return err
 	}
 	defer func() { _ = log.Close() }() // the node has its own
-	child := c.nodeCommand(o, identity)
-	child.Stderr = log
+	child, err := c.nodeCommand(o, identity)
+	if err != nil {
+		return err
+	}
+	child.Stderr = log // until the node begins another file; what is said when it dies
 	written, err := log.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
@@ -164,7 +171,11 @@ func (c *console) startProcess(ctx context.Context, s *store, o *nodeOptions) er
 	}
 	_ = child.Process.Kill() // it may have ended
 	_ = child.Wait()         // its end is what is reported
-	return fmt.Errorf("the node %q was not started: %s%s", o.name, why, endOfLog(log.Name(), written))
+	failed := &failure{err: fmt.Errorf("the node %q was not started: %s%s", o.name, why, endOfLog(log.Name(), written))}
+	if child.ProcessState.ExitCode() == exitCannotCreate {
+		failed.status = exitCannotCreate
+	}
+	return failed
 }
 
 // openNodeLog opens the log of a node, to be written at its end.
@@ -176,7 +187,7 @@ func openNodeLog(name string) (*os.File, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("the folder of the node's log cannot be made: %w", err)
 	}
-	log, err := os.OpenFile(logPath(folder), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(logPath(folder, logDate(time.Now())), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("the node's log cannot be written: %w", err)
 	}
@@ -184,7 +195,7 @@ func openNodeLog(name string) (*os.File, error) {
 }
 
 // nodeCommand returns the command that runs a node: this program once more.
-func (c *console) nodeCommand(o *nodeOptions, identity string) *exec.Cmd {
+func (c *console) nodeCommand(o *nodeOptions, identity string) (*exec.Cmd, error) {
 	program, err := os.Executable()
 	if err != nil {
 		program = "ockam"
@@ -196,13 +207,14 @@ func (c *console) nodeCommand(o *nodeOptions, identity string) *exec.Cmd {
 		"node", "create", "--foreground", "--child-process", "--no-color",
 		"--tcp-listener-address", o.listen, "--identity", identity,
 	}
-	args = append(args, strings.Fields(strings.Repeat("-v ", max(2, c.verbosity)))...)
-	if o.noServices {
-		args = append(args, "--launch-configuration", "{}")
+	args = append(args, strings.Fields(strings.Repeat("-v ", max(2, o.verbosity, c.verbosity)))...)
+	settings, err := o.args()
+	if err != nil {
+		return nil, err
 	}
-	child := exec.Command(program, append(args, "--", o.name)...)
+	child := exec.Command(program, append(append(args, settings...), "--", o.name)...)
 	child.SysProcAttr = ownSession()
-	return child
+	return child, nil
 }
 
 // awaitReady waits until a node's output says that it answers, and returns why

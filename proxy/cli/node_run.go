@@ -5,12 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"ockam/proxy/control"
 	"ockam/proxy/node"
 	"ockam/proxy/state"
+	"ockam/tunnel"
 )
 
 // A localNode is a node that this process runs.
@@ -18,32 +25,39 @@ type localNode struct {
 	name   string
 	store  *store
 	node   *node.Background
+	first  bool // it is the first one, and so the default
 	detach func()
 	unlock func()
+
+	web    net.Listener   // of the HTTP server; nil: there is none
+	endWeb func()         // ends the HTTP server, or just its listener
+	wg     sync.WaitGroup // the HTTP server
 }
 
 // startNode starts a node in this process and records that it runs.
 func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *localNode, err error) {
-	format := "console"
-	if getenv("OCKAM_LOG_FORMAT") == "json" {
-		format = "json"
-	}
-	log := zap.NewNop()
-	if c.verbosity > 0 {
-		if log, err = c.logger(c.logLevel(choice{value: "debug"}), format); err != nil {
-			return nil, err
-		}
-	}
-	unlock, err := s.LockNode(o.name)
+	log, err := c.logOfNode(o)
 	if err != nil {
 		return nil, err
 	}
-	created, err := s.recordNode(ctx, o)
+	trust, err := o.nodeSettings.trust()
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := s.lockNode(ctx, o.name)
+	if err != nil {
+		return nil, err
+	}
+	if o.child && nobodyReads(os.Stdout) { // who asked for the node was ended, and may be about to delete it
+		unlock()
+		return nil, errors.New("who started the node has ended")
+	}
+	rec, created, err := s.recordNode(ctx, o, c.verbosity)
 	if err != nil {
 		unlock()
 		return nil, err
 	}
-	n = &localNode{name: o.name, store: s, detach: func() {}, unlock: unlock}
+	n = &localNode{name: o.name, store: s, first: created && rec.Default, detach: func() {}, unlock: unlock, endWeb: func() {}}
 	defer func() {
 		if err == nil {
 			return
@@ -53,9 +67,19 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 			err = errors.Join(err, s.DeleteNode(context.WithoutCancel(ctx), o.name))
 		}
 	}()
+	if o.HTTP {
+		if n.web, err = listenHTTP(ctx, o.HTTPPort, rec.HTTPAddress); err != nil {
+			return n, err
+		}
+		n.endWeb = func() { _ = n.web.Close() }
+	}
 	n.node, err = node.StartBackground(ctx, node.BackgroundOptions{
-		Name: o.name, Identity: o.identity, Listen: o.listen, Store: s.Store, Log: log, NoDefaultServices: o.noServices,
+		Name: o.name, Identity: o.identity, Listen: o.listen, Store: s.Store, Log: log,
+		NoDefaultServices: o.Launch != nil, ChannelListener: o.Launch.listener(), Trust: trust,
 	})
+	if errors.Is(err, node.ErrChannelListener) {
+		return n, &failure{err: err, status: exitCannotCreate}
+	}
 	if err != nil {
 		return n, fmt.Errorf("the node %s cannot be started: %w", o.name, err)
 	}
@@ -63,30 +87,116 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 		n.detach = func() {}
 		return n, err
 	}
+	n.serveHTTP(log)
 	_, err = s.NodeStarted(ctx, o.name, func(rec *state.Node) error {
-		rec.ListenerAddress = n.node.Addr()
+		rec.ListenerAddress, rec.HTTPAddress = n.node.Addr(), ""
+		if n.web != nil {
+			rec.HTTPAddress = n.web.Addr().String()
+		}
 		return nil
 	})
 	return n, err
 }
 
-// recordNode makes the record of a node, or changes the one that there is.
-func (s *store) recordNode(ctx context.Context, o *createFlags) (created bool, err error) {
-	options, err := json.Marshal(struct {
-		NoServices bool `json:"no_services"`
-	}{o.noServices})
+// logOfNode returns what a node in this process logs to: its files in the
+// background, else the console with -v, else the log of the command if there is
+// one.
+func (c *console) logOfNode(o *createFlags) (*zap.Logger, error) {
+	switch {
+	case o.child:
+		folder, err := nodeFolder(o.name)
+		if err != nil {
+			return nil, err
+		}
+		level := c.logLevel(choice{value: "info"})
+		if fromEnv := envLogLevel(); fromEnv != "" && c.verbosity <= 2 { // as many as every background node has
+			level = fromEnv
+		}
+		if err := c.logTo(folder, level); err != nil {
+			return nil, err
+		}
+		// Whoever started the node hears no more than that it answers.
+		c.logFile.crashes, c.stderr, c.lines, c.quiet = true, &lockedWriter{w: c.logFile}, nil, true
+		return c.log, nil
+	case c.lines != nil:
+		return c.lines.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return sampled(core).Core() })), nil
+	case c.log != nil:
+		return c.log, nil
+	}
+	return zap.NewNop(), nil
+}
+
+// listenHTTP listens on this machine, at the port that is asked for. If it is 0,
+// at the one that the node had before, if that is free.
+func listenHTTP(ctx context.Context, port uint16, before string) (net.Listener, error) {
+	at := func(port string) (net.Listener, error) {
+		return new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
+	}
+	if _, old, err := net.SplitHostPort(before); err == nil && port == 0 {
+		if lis, err := at(old); err == nil {
+			return lis, nil
+		}
+	}
+	lis, err := at(strconv.Itoa(int(port)))
 	if err != nil {
-		return false, err
+		return nil, &failure{err: fmt.Errorf("the HTTP server of the node cannot be started: %w", err), help: "Choose another port with --http-server-port, or any with --http-server."}
 	}
-	_, err = s.CreateNode(ctx, state.Node{Name: o.name, Identity: o.identity, Options: options})
+	return lis, nil
+}
+
+// serveHTTP answers HTTP requests until close, if the node has a listener for
+// them.
+func (n *localNode) serveHTTP(log *zap.Logger) {
+	if n.web == nil {
+		return
+	}
+	var ctx context.Context
+	ctx, n.endWeb = context.WithCancel(context.Background())
+	w := &control.Web{Node: n.node, Version: version, ErrorLog: zap.NewStdLog(log)}
+	n.wg.Go(func() {
+		if err := w.Serve(ctx, n.web); err != nil {
+			log.Error("the HTTP server has ended", zap.Error(err))
+		}
+	})
+}
+
+// lockPatience is how long a node that is started waits for one of its name that
+// is just ending.
+const lockPatience = 2 * time.Second
+
+// lockNode locks the name of a node. A process that has it and does not run the
+// node, as far as is recorded, is ending or gives up: it is waited for.
+func (s *store) lockNode(ctx context.Context, name string) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	for {
+		unlock, err = s.LockNode(name)
+		held, ok := errors.AsType[*state.HeldError](err)
+		if !ok {
+			return unlock, err
+		}
+		rec, recErr := s.NamedNode(ctx, name)
+		if recErr == nil && rec.Running() && rec.Process.PID == held.PID || !tunnel.Sleep(ctx, 5*time.Millisecond) {
+			return nil, err
+		}
+	}
+}
+
+// recordNode makes the record of a node, or changes the one that there is.
+func (s *store) recordNode(ctx context.Context, o *createFlags, verbosity int) (rec *state.Node, created bool, err error) {
+	options, err := json.Marshal(&o.nodeSettings)
+	if err != nil {
+		return nil, false, err
+	}
+	rec, err = s.CreateNode(ctx, state.Node{Name: o.name, Identity: o.identity, Options: options, Verbosity: verbosity})
 	if !errors.Is(err, state.ErrExists) {
-		return err == nil, err
+		return rec, err == nil, err
 	}
-	_, err = s.UpdateNode(ctx, o.name, func(rec *state.Node) error {
-		rec.Identity, rec.Options = o.identity, options
+	rec, err = s.UpdateNode(ctx, o.name, func(rec *state.Node) error {
+		rec.Identity, rec.Options, rec.Verbosity = o.identity, options, verbosity
 		return nil
 	})
-	return false, err
+	return rec, false, err
 }
 
 // run runs the node until ctx ends and what is under way has ended.
@@ -98,6 +208,8 @@ func (n *localNode) close(ctx context.Context) error {
 	if n.node != nil {
 		n.node.Close()
 	}
+	n.endWeb() // until now it has told that the node ends
+	n.wg.Wait()
 	err := n.store.NodeStopped(ctx, n.name, state.Self())
 	n.unlock()
 	return err

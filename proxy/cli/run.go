@@ -154,7 +154,7 @@ func (c *console) untilSignal(ctx context.Context, run func(context.Context) err
 				}
 				return &signalError{status}
 			}
-			c.say(markInfo, "Ending. What is under way is waited for; a second signal ends at once.")
+			c.say(markWarning, "Ending. What is under way is waited for; a second signal ends at once.")
 			cancel()
 		}
 	}

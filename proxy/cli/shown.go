@@ -54,13 +54,14 @@ func shownRecord(rec *state.Node) object {
 		route["verbose"] = "/dnsaddr/localhost/tcp/" + port
 	}
 	shown := object{
-		"http_server_address": orNull(rec.HTTPAddress), "identity_name": rec.Identity, "inlets": []any{},
+		"http_server_address": nil, "identity_name": rec.Identity, "inlets": []any{},
 		"is_default": rec.Default, "name": rec.Name, "outlets": []any{},
 		"route": route, "secure_channel_listeners": []any{}, "services": []any{},
 		"status": "stopped", "transports": []any{},
 	}
 	if rec.Running() {
 		shown["status"], shown["pid"] = "running", rec.Process.PID
+		shown["http_server_address"] = orNull(rec.HTTPAddress)
 	}
 	return shown
 }
@@ -120,6 +121,9 @@ func nodeText(shown object) string {
 		}
 	}
 	line("  Identity: %v", shown["identity_name"])
+	if shown["http_server_address"] != nil {
+		line("  HTTP server: http://%v", shown["http_server_address"])
+	}
 	for _, part := range []struct {
 		title, key string
 		name       func(object) string

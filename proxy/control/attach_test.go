@@ -42,7 +42,14 @@ func openStore(t *testing.T) *state.Store {
 
 func background(t *testing.T, name string, s *state.Store) *running {
 	t.Helper()
-	b, err := node.StartBackground(t.Context(), node.BackgroundOptions{Name: name, Listen: "127.0.0.1:0", Store: s})
+	return backgroundWith(t, node.BackgroundOptions{Name: name, Store: s})
+}
+
+// backgroundWith starts a node with options; it listens at a free port.
+func backgroundWith(t *testing.T, o node.BackgroundOptions) *running {
+	t.Helper()
+	o.Listen = "127.0.0.1:0"
+	b, err := node.StartBackground(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,8 @@ type resource struct {
 	drain  func(context.Context) // wait for what is under way, nil if there is nothing; then end it
 	wg     sync.WaitGroup
 	view   any // what to tell about it; nil if nobody asks
+
+	traffic *traffic // of an inlet or outlet
 }
 
 // newResource returns a resource whose run is called with a context that ends

@@ -28,6 +28,9 @@ var (
 	ErrExists = errors.New("node: already exists")
 	// ErrBadRequest means that what was asked for makes no sense.
 	ErrBadRequest = errors.New("node: bad request")
+	// ErrChannelListener means that the channel listener which a node is to
+	// begin with cannot be started.
+	ErrChannelListener = errors.New("the secure channel listener cannot be started")
 )
 
 // BackgroundOptions say how a node that commands work with begins.
@@ -44,6 +47,12 @@ type BackgroundOptions struct {
 	Log   *zap.Logger // nil: nothing is logged
 	// NoDefaultServices leaves out everything but echo.
 	NoDefaultServices bool
+	// ChannelListener is a channel listener that there is without the default
+	// services; nil: none. It is not stored. An error of its start is
+	// ErrChannelListener.
+	ChannelListener *ChannelListenerOptions
+	// Trust is whose credentials are believed, and which are presented.
+	Trust Trust
 	// InMemory says that the node ends with a command: nothing of it is stored,
 	// and nothing is restored.
 	InMemory bool
@@ -59,6 +68,8 @@ type Background struct {
 	store *state.Store
 	end   context.CancelFunc
 	addr  string
+
+	started time.Time
 
 	ending sync.Once
 	change sync.Mutex // held while resources are made or removed
@@ -83,7 +94,7 @@ func StartBackground(ctx context.Context, o BackgroundOptions) (*Background, err
 	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	b := &Background{
-		opt: o, store: o.Store, end: end,
+		opt: o, store: o.Store, end: end, started: time.Now(),
 		conns: make(map[tunnel.Address]*connection), channels: make(map[tunnel.Address]*channel),
 		n: &Node{name: o.Name, log: o.Log, router: tunnel.NewRouter(), budget: new(portal.Budget), life: life},
 	}
@@ -102,13 +113,11 @@ func (b *Background) start(ctx context.Context) error {
 	if err := b.identify(ctx); err != nil {
 		return err
 	}
-	if err := b.n.start(); err != nil {
+	if err := errors.Join(b.trust(), b.n.start()); err != nil {
 		return err
 	}
-	if !b.opt.NoDefaultServices {
-		if err := b.startDefaults(); err != nil {
-			return err
-		}
+	if err := b.startServices(ctx); err != nil {
+		return err
 	}
 	if b.opt.Listen != "" {
 		c := &config.Listener{Transport: "tcp", Address: b.opt.Listen}
@@ -173,6 +182,18 @@ func (b *Background) storedIdentity(ctx context.Context) (*identity.Identity, er
 	return b.store.Identity(ctx, named.Name)
 }
 
+func (b *Background) startServices(ctx context.Context) error {
+	if !b.opt.NoDefaultServices {
+		return b.startDefaults()
+	}
+	if l := b.opt.ChannelListener; l != nil {
+		if err := b.startChannelListener(ctx, *l); err != nil {
+			return fmt.Errorf("%w at %s: %w", ErrChannelListener, l.Address, err)
+		}
+	}
+	return nil
+}
+
 func (b *Background) startDefaults() error {
 	for _, s := range []ServiceInfo{{Kind: service.UppercaseName, Address: service.UppercaseName}} {
 		if err := b.startService(s); err != nil {
@@ -182,7 +203,11 @@ func (b *Background) startDefaults() error {
 	if err := b.startChannelListener(context.Background(), ChannelListenerOptions{Address: secure.DefaultName}); err != nil {
 		return err
 	}
-	r, err := b.n.startRelayService(relayServiceSpec{Allow: config.AllowList{Anyone: true}}, &config.RelayService{})
+	var admit func(*tunnel.Message, string) error
+	if b.guards() {
+		admit = b.admitsRelay
+	}
+	r, err := b.n.startRelayServiceFor(relayServiceSpec{Allow: config.AllowList{Anyone: true}}, &config.RelayService{}, admit)
 	if err == nil {
 		b.n.put(relayServiceKey, r)
 	}

@@ -66,7 +66,7 @@ func (b *Background) CreateChannel(ctx context.Context, o ChannelOptions) (Chann
 		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
 	}
-	w, err := b.n.connect(ctx, target{hops: hops, peer: oneOf(o.Authorized), group: b.n.dialed, channels: cfg})
+	w, err := b.n.connect(ctx, target{hops: hops, peer: oneOf(o.Authorized), group: b.n.dialed, channels: cfg, unknown: true})
 	if err != nil {
 		return ChannelInfo{}, err
 	}
@@ -200,7 +200,7 @@ func (b *Background) addChannelListener(ctx context.Context, o ChannelListenerOp
 	}
 	o.Flow = flowID()
 	_, err = b.add(channelListenerKey(o.Address), stored, func() (*resource, error) {
-		l := b.n.channelListener(*cfg, o.Address)
+		l := b.n.channelListener(*accepting(cfg), o.Address)
 		l.Open, l.Authorize = b.n.everybody().Open, oneOf(o.Authorized)
 		if err := l.Register(); err != nil {
 			return nil, err

@@ -103,6 +103,9 @@ func (b *Background) defaultPolicies(ctx context.Context) error {
 // stored then, on who is at the far end. Without either, nobody passes.
 func (b *Background) guard(r Resource) func(*tunnel.Origin) error {
 	return func(o *tunnel.Origin) error {
+		if o == nil || o.Peer == "" {
+			return fmt.Errorf("%w: %v %s has a policy, and nobody proved an identity", policy.ErrDenied, r.Type, r.Name)
+		}
 		p, err := b.Policy(b.n.life, r)
 		if errors.Is(err, ErrNotFound) {
 			p, err = b.Policy(b.n.life, Resource{Type: r.Type})
@@ -111,11 +114,8 @@ func (b *Background) guard(r Resource) func(*tunnel.Origin) error {
 			return fmt.Errorf("node: the policy of %v %s: %w", r.Type, r.Name, err)
 		}
 		request := &policy.Request{Resource: r.Name, Action: policy.HandleMessage}
-		if o != nil {
-			request.Subject = o.Peer
-		}
-		if request.Subject == "" {
-			return fmt.Errorf("%w: %v %s has a policy, and nobody proved an identity", policy.ErrDenied, r.Type, r.Name)
+		if err := b.subject(request, o); err != nil {
+			return err
 		}
 		return p.Expr.Check(request)
 	}

@@ -71,7 +71,7 @@ func (b *Background) CreateInlet(ctx context.Context, o InletOptions) (InletInfo
 	}
 	extras := inletExtras{channels: channels}
 	what := Resource{policy.TCPInlet, o.Alias}
-	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded {
+	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded || b.guards() {
 		extras.guard = b.guard(what)
 	}
 	stored := new(state.Resource)
@@ -170,7 +170,7 @@ func (b *Background) CreateOutlet(ctx context.Context, o OutletOptions) (OutletO
 func (b *Background) createOutlet(ctx context.Context, o OutletOptions) (OutletOptions, error) {
 	var guard func(*tunnel.Origin) error
 	what := Resource{policy.TCPOutlet, o.Address}
-	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded {
+	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded || b.guards() {
 		guard = b.guard(what)
 	}
 	stored, err := state.NewResource(state.KindTCPOutlet, o.Address, o)
@@ -355,6 +355,7 @@ func (b *Background) channelConfig(ctx context.Context, name string) (*secure.Co
 	peers := b.n.channels
 	cfg := &secure.Config{
 		Router: peers.Router, Identity: peers.Identity, Histories: peers.Histories, Attributes: peers.Attributes, Ordered: true,
+		Authorities: peers.Authorities, Credential: peers.Credential,
 	}
 	if name == "" {
 		return cfg, nil
@@ -363,6 +364,9 @@ func (b *Background) channelConfig(ctx context.Context, name string) (*secure.Co
 	if errors.Is(err, state.ErrNotFound) {
 		return nil, fmt.Errorf("%w: there is no identity %q", ErrNotFound, name)
 	}
-	cfg.Identity = id
-	return cfg, err
+	if err != nil {
+		return nil, err
+	}
+	cfg.Identity, cfg.Credential = id, b.presents(id)
+	return cfg, nil
 }

@@ -32,7 +32,8 @@ type Node struct {
 	reached  *tunnel.Group // … for the far ends of this node's inlets: echo alone
 	dialed   *tunnel.Group // … of the connections and channels that a command opened: echo and hops
 	budget   *portal.Budget
-	self     string // where the node itself can be dialed, empty if it cannot
+	echoGate tunnel.Gate // of the echo service; nil lets all pass
+	self     string      // where the node itself can be dialed, empty if it cannot
 
 	identifiers map[string]string // of all nodes of the configuration
 
@@ -45,6 +46,7 @@ type Node struct {
 	resources map[key]*resource
 	allowed   config.AllowList // who may open a channel
 	accepted  map[*tunnel.Origin]*accepted
+	ways      map[*way]bool // established, for counting
 }
 
 // An Event is something that whoever runs a node is told about: an address that
@@ -88,8 +90,11 @@ func (n *Node) start() error {
 	n.reached = &tunnel.Group{Name: n.name + " inlets"}
 	n.resources = make(map[key]*resource)
 	n.accepted = make(map[*tunnel.Origin]*accepted)
+	n.ways = make(map[*way]bool)
 	self := tunnel.LocalAddress(service.EchoName)
-	echo, err := n.router.Handle(self, service.Echo{Router: n.router, Self: self}, n.everybody())
+	access := n.everybody()
+	access.Gate = n.echoGate
+	echo, err := n.router.Handle(self, service.Echo{Router: n.router, Self: self}, access)
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,12 @@ var relayServiceKey = key{"relay_service", ""}
 
 // startRelayService lets other nodes register names here.
 func (n *Node) startRelayService(s relayServiceSpec, c *config.RelayService) (*resource, error) {
+	return n.startRelayServiceFor(s, c, nil)
+}
+
+// startRelayServiceFor is startRelayService with what also decides on each
+// registration; nil: nothing.
+func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, admit func(*tunnel.Message, string) error) (*resource, error) {
 	who := n.everybody()
 	if !s.Allow.Anyone {
 		who = tunnel.Access{Open: []tunnel.Source{n.behind}, Gate: func(m *tunnel.Message) error {
@@ -83,7 +89,7 @@ func (n *Node) startRelayService(s relayServiceSpec, c *config.RelayService) (*r
 		}}
 	}
 	server := &relay.Server{
-		Router: n.router, Open: []tunnel.Source{n.links, n.own, n.behind},
+		Router: n.router, Open: []tunnel.Source{n.links, n.own, n.behind}, Allow: admit,
 		Registered: func(e relay.Event) {
 			n.log.Info("relay registered", zap.String("node", n.name), zap.String("name", e.Name),
 				zap.String("owner", e.Owner), zap.Bool("again", e.Again))
@@ -108,7 +114,11 @@ func (n *Node) startRelayService(s relayServiceSpec, c *config.RelayService) (*r
 		}
 		regs = append(regs, reg)
 	}
-	n.event("relay_service", "", true, "lets %s register names", whom(s.Allow))
+	by := whom(s.Allow)
+	if admit != nil {
+		by = "those whom its policy admits"
+	}
+	n.event("relay_service", "", true, "lets %s register names", by)
 	r := n.newResource(s, func(ctx context.Context) {
 		<-ctx.Done()
 		closeAll(regs)

@@ -53,7 +53,8 @@ func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*
 	n.tell(Event{Node: n.name, Kind: "inlet", Name: c.Name, Up: true, Addr: addr, Text: "listens on " + addr})
 
 	ways := &inletWays{node: n, config: c, to: target{hops: hops, peer: expect(s.Allow), group: n.reached, channels: x.channels}, guard: x.guard}
-	in := &proxy.Inlet{MaxConnections: s.Max, Events: n.connectionEvents("tcp_inlet", c.Name)}
+	counts := new(traffic)
+	in := &proxy.Inlet{MaxConnections: s.Max, Events: n.connectionEvents("tcp_inlet", c.Name, counts)}
 	in.Dial = ways.open
 
 	// The way outlives the accepting, for what is under way.
@@ -68,7 +69,7 @@ func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*
 			n.event("inlet", c.Name, false, "no longer accepts connections: %v", err)
 		}
 	})
-	r.view = &listening{addr: addr, flow: flowID(), ways: ways}
+	r.view, r.traffic = &listening{addr: addr, flow: flowID(), ways: ways}, counts
 	r.halt = func() { _ = lis.Close() } // the connections go on
 	r.drain = func(ctx context.Context) {
 		shutdown(ctx, func() {
@@ -80,8 +81,9 @@ func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*
 	return r, nil
 }
 
-// connectionEvents logs connections: two lines each at debug, a refusal aloud.
-func (n *Node) connectionEvents(kind, name string) proxy.Events {
+// connectionEvents counts and logs connections: two lines each at debug, a
+// refusal aloud.
+func (n *Node) connectionEvents(kind, name string, counts *traffic) proxy.Events {
 	log := n.log.With(zap.String("node", n.name), zap.String("kind", kind), zap.String("name", name))
 	fields := func(c proxy.Connection) []zap.Field {
 		f := []zap.Field{zap.String("peer", peerName(c.Peer))}
@@ -94,12 +96,17 @@ func (n *Node) connectionEvents(kind, name string) proxy.Events {
 		return f
 	}
 	return proxy.Events{
-		Opened: func(c proxy.Connection) { log.Debug("connection opened", fields(c)...) },
+		Opened: func(c proxy.Connection) {
+			counts.opened(c.Stream)
+			log.Debug("connection opened", fields(c)...)
+		},
 		Closed: func(c proxy.Connection, err error) {
+			counts.closed(c)
 			log.Debug("connection closed", append(fields(c), zap.Int64("sent", c.To), zap.Int64("received", c.From),
 				zap.Duration("after", time.Since(c.Opened)), zap.Error(err))...)
 		},
 		Refused: func(c proxy.Connection, err error) {
+			counts.refused.Add(1)
 			log.Warn("connection refused", append(fields(c), zap.Error(err))...)
 		},
 	}

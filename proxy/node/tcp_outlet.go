@@ -55,9 +55,10 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, guard func(*tu
 		who = tunnel.Access{Open: []tunnel.Source{n.links, n.own, n.relayed}}
 	}
 	name, k := s.Name, outletKey(s.Name) // s is guarded by n.mu once the outlet runs
+	counts := new(traffic)
 	out := &proxy.Outlet{
 		Router: n.router, Name: name, Access: who, Options: portal.Options{Budget: n.budget},
-		MaxConnections: s.Max, DialTimeout: targetTimeout, Events: n.connectionEvents("tcp_outlet", name),
+		MaxConnections: s.Max, DialTimeout: targetTimeout, Events: n.connectionEvents("tcp_outlet", name, counts),
 		Admit: func(o *tunnel.Origin) error {
 			if guard != nil {
 				if err := guard(o); err != nil {
@@ -82,12 +83,17 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, guard func(*tu
 	if err := out.Bind(); err != nil {
 		return nil, fmt.Errorf("%s%w", place(c.Range), err)
 	}
-	n.event("outlet", s.Name, true, "offers %s to %s", s.To, whom(s.Allow))
+	to := whom(s.Allow)
+	if guard != nil {
+		to = "those whom its policy admits"
+	}
+	n.event("outlet", s.Name, true, "offers %s to %s", s.To, to)
 	r := n.newResource(s, func(context.Context) {
 		if err := out.Serve(n.life); err != nil {
 			n.event("outlet", name, false, "has ended: %v", err)
 		}
 	})
+	r.traffic = counts
 	r.change = func(w wanted) bool {
 		next, ok := w.spec.(outletSpec)
 		if ok = ok && s.becomes(next); ok {

@@ -53,6 +53,9 @@ type way struct {
 	took  time.Duration     // to dial the link: a round trip or more
 	wg    sync.WaitGroup    // the link's reader
 
+	node *Node // that counts it, once it is established
+	mute bool  // the far end has let us in, and its echo is not for us
+
 	doubts     chan struct{}   // holds a token when somebody waits in vain
 	superseded context.Context // ends when another way has taken its place
 	supersede  context.CancelFunc
@@ -78,6 +81,7 @@ func (w *way) doubt() {
 // leave ends the way in good order: what has been sent over it arrives, if the
 // other side takes it within lingerTimeout.
 func (w *way) leave() {
+	w.node.uncount(w)
 	if w.link == nil {
 		w.close()
 		return
@@ -96,6 +100,7 @@ func (w *way) leave() {
 // close ends everything that the way consists of, and waits for it. What is on
 // its way is lost.
 func (w *way) close() {
+	w.node.uncount(w)
 	w.supersede()
 	for _, c := range slices.Backward(w.dug) {
 		c.Close()
@@ -119,12 +124,17 @@ func (n *Node) connect(ctx context.Context, to target) (*way, error) {
 		err = n.depart(ctx, w)
 	}
 	if c, ok := w.path.(*secure.Channel); err == nil && ok {
-		err = n.confirm(ctx, c, confirmTimeout)
+		if to.unknown {
+			w.mute, err = n.hear(ctx, c, w.patience())
+		} else {
+			err = n.confirm(ctx, c, confirmTimeout)
+		}
 	}
 	if err != nil {
 		w.close()
 		return nil, err
 	}
+	n.count(w)
 	return w, nil
 }
 
@@ -135,6 +145,7 @@ type target struct {
 	group *tunnel.Group                   // nil: the far end reaches nothing here
 
 	channels *secure.Config // what channels on the way are made with; nil: the node's
+	unknown  bool           // what the far end lets us use: not even its echo need be for us
 }
 
 func (n *Node) follow(ctx context.Context, w *way, to target) error {
@@ -254,6 +265,46 @@ func (n *Node) confirm(ctx context.Context, c *secure.Channel, patience time.Dur
 	return err
 }
 
+// hear is confirm for a far end whose echo may not be for us, as that of a node
+// with an authority is not without a credential: an answer of another service
+// will do. It reports whether that is so: no echo within patience of it.
+func (n *Node) hear(ctx context.Context, c *secure.Channel, patience time.Duration) (mute bool, err error) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	ask := func(route tunnel.Route) <-chan error {
+		answer := make(chan error, 1)
+		wg.Go(func() {
+			_, err := tunnel.Ask(ctx, n.router, c, route, []byte{0}) // an empty text
+			if err != nil && ctx.Err() != nil {
+				err = errNoAnswer
+			}
+			answer <- err
+		})
+		return answer
+	}
+	echo, other := ask(echoRoute), ask(uppercaseRoute)
+	select {
+	case err := <-echo:
+		return false, err
+	case err := <-other:
+		if err != nil {
+			return false, <-echo
+		}
+	}
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case err := <-echo:
+		return false, err
+	case <-late.C:
+		return true, nil
+	}
+}
+
+var uppercaseRoute = tunnel.NewRoute(tunnel.LocalAddress(service.UppercaseName))
+
 var echoRoute = tunnel.NewRoute(tunnel.LocalAddress(service.EchoName))
 
 // watchAccepted closes a channel whose initiator has vanished behind a relay,
@@ -271,9 +322,10 @@ func (n *Node) watchAccepted(c *secure.Channel) {
 }
 
 // watch returns when the way is lost: its path has ended, or the far end of its
-// channel answers no pings. Without a channel the links' keep-alive decides.
+// channel answers no pings. Without a channel, or where pings are not for us, the
+// links' keep-alive decides.
 func (n *Node) watch(ctx context.Context, w *way) error {
-	if _, ok := w.path.(*secure.Channel); ok {
+	if _, ok := w.path.(*secure.Channel); ok && !w.mute {
 		p := &tunnel.Pinger{
 			Router: n.router, Path: w.path, Route: echoRoute, Interval: pingInterval, Misses: pingMisses,
 		}

@@ -102,6 +102,24 @@ func (e *ItemError) Error() string {
 // Unwrap returns Err.
 func (e *ItemError) Unwrap() error { return e.Err }
 
+// A HeldError says that another process runs a node, or is starting or ending
+// it. It is an ErrRunning.
+type HeldError struct {
+	Name string // of the node
+	PID  int    // of the process; 0 if it is not known
+}
+
+// Error names the process.
+func (e *HeldError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("%v: %s", ErrRunning, e.Name)
+	}
+	return fmt.Sprintf("%v: %s, by process %d; stop that, or give this one another OCKAM_HOME", ErrRunning, e.Name, e.PID)
+}
+
+// Unwrap returns ErrRunning.
+func (e *HeldError) Unwrap() error { return ErrRunning }
+
 func notFound(kind, name string) error {
 	e := &ItemError{Err: ErrNotFound, Kind: kind, Name: name}
 	switch {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"ockam/proxy/state"
 )
@@ -70,4 +71,34 @@ func TestLocksGoWithNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantFiles(t, locks)
+}
+
+// TestLockOfKilled checks that a node whose process counts as ended can be run:
+// that one is killed while some of its threads still end.
+func TestLockOfKilled(t *testing.T) {
+	dir := home(t)
+	s := open(t, dir)
+	createNode(t, s, "a")
+	for i := range 20 {
+		cmd := child(t, "run-node a", dir)
+		lines, stop := startChild(t, cmd)
+		if !lines.Scan() || lines.Text() != "runs" {
+			t.Fatalf("run %d: %q, %v", i, lines.Text(), lines.Err())
+		}
+		p := state.FindProcess(cmd.Process.Pid)
+		if err := cmd.Process.Signal(os.Kill); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(10 * time.Second); p.Running(); {
+			if time.Now().After(end) {
+				t.Fatal("it does not end")
+			}
+		}
+		unlock, err := s.LockNode("a")
+		if err != nil {
+			t.Fatalf("run %d: %v", i, err)
+		}
+		unlock()
+		stop()
+	}
 }

@@ -9,55 +9,39 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // LockNode makes sure that no other process runs the node of that name on this
 // home, until unlock is called or the process ends, in whatever way. The error
-// is ErrRunning if one does.
+// is a HeldError if one does.
 func (s *Store) LockNode(name string) (unlock func(), err error) {
-	for late := time.Now().Add(endingTimeout); ; <-time.After(endingTimeout / 200) { // it cannot be waited for
-		unlock, ending, err := s.lockNode(name)
-		if !ending || time.Now().After(late) {
-			return unlock, err
-		}
-	}
-}
-
-// endingTimeout bounds the wait for a process that has ended as far as others
-// can tell: its locks go with the last of its threads.
-const endingTimeout = time.Second
-
-func (s *Store) lockNode(name string) (unlock func(), ending bool, err error) {
 	dir := filepath.Join(s.home(), locksFolder)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, false, explain(dir, err)
+		return nil, explain(dir, err)
 	}
 	path := s.lockPath(name)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, false, explain(path, err)
+		return nil, explain(path, err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		defer f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			pid, err := running(name, f)
-			_, runs := processStart(pid)
-			return nil, pid != 0 && !runs, err
+			return nil, running(name, f)
 		}
-		return nil, false, fmt.Errorf("state: lock %s: %w", path, err)
+		return nil, fmt.Errorf("state: lock %s: %w", path, err)
 	}
 	if locked, err := f.Stat(); err == nil {
 		if now, err := os.Stat(path); err != nil || !os.SameFile(locked, now) { // the home was reset meanwhile
 			_ = f.Close()
-			return s.lockNode(name)
+			return s.LockNode(name)
 		}
 	}
 	// The number is for people: it is the lock that counts.
 	if err := f.Truncate(0); err == nil {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
-	return func() { _ = f.Close() }, false, nil
+	return func() { _ = f.Close() }, nil
 }
 
 func (s *Store) lockPath(name string) string {
@@ -75,12 +59,12 @@ func (s *Store) removeLock(name string) {
 	}
 }
 
-// running returns who has the lock, 0 if that is not known, and the error.
-func running(name string, f *os.File) (pid int, err error) {
-	if _, err := fmt.Fscan(f, &pid); err != nil {
-		return 0, fmt.Errorf("%w: %s", ErrRunning, name)
+func running(name string, f *os.File) error {
+	held := &HeldError{Name: name}
+	if _, err := fmt.Fscan(f, &held.PID); err != nil {
+		held.PID = 0
 	}
-	return pid, fmt.Errorf("%w: %s, by process %d; stop that, or give this one another OCKAM_HOME", ErrRunning, name, pid)
+	return held
 }
 
 // lockFile locks a file that is replaced when it is changed, against others

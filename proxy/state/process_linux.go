@@ -16,8 +16,13 @@ func processStart(pid int) (start string, ok bool) {
 	}
 	// The second field is the program's name in parentheses; it may hold some.
 	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	const state, startTime = 0, 19 // fields 3 and 22, see proc(5)
-	if len(fields) <= startTime || bytes.ContainsAny(fields[state], "ZXx") {
+	const state, threads, startTime = 0, 17, 19 // fields 3, 20 and 22, see proc(5)
+	if len(fields) <= startTime || bytes.ContainsAny(fields[state], "Xx") {
+		return "", false
+	}
+	// A process that is killed is a zombie as soon as its first thread has ended.
+	// Others may still have its locks and ports.
+	if bytes.Contains(fields[state], []byte("Z")) && (string(fields[threads]) == "1" || string(fields[threads]) == "0") {
 		return "", false
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

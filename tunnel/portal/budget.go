@@ -57,6 +57,9 @@ func (b *Budget) Resets() uint64 { return b.resets.Load() }
 // Held reports whether a link's reader waits for room just now.
 func (b *Budget) Held() bool { return b.held.Load() > 0 }
 
+// Max returns the limit, in bytes.
+func (b *Budget) Max() int { return b.limit() }
+
 func (b *Budget) limit() int {
 	if b.Limit > 0 {
 		return b.Limit

@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+
+	"ockam/proxy/node"
+	"ockam/proxy/state"
+	"ockam/tunnel/identity"
+	"ockam/tunnel/secure"
+)
+
+// nodeSettings are what a node is created with beyond its name, identity and
+// listener. They are kept with its record, so that it is the same when it is
+// started again.
+type nodeSettings struct {
+	Launch *launchConfiguration `json:"launch_configuration,omitempty"`
+	// HTTP asks for the HTTP server, at HTTPPort if that is not 0.
+	HTTP     bool   `json:"http_server,omitempty"`
+	HTTPPort uint16 `json:"http_server_port,omitempty"`
+	// Authority is the change history of the authority, in hex.
+	Authority string `json:"authority_identity,omitempty"`
+	Scope     string `json:"credential_scope,omitempty"`
+}
+
+// settingsOf returns the settings that are kept with a record.
+func settingsOf(rec *state.Node) (s nodeSettings, err error) {
+	if err := json.Unmarshal(rec.Options, &s); err != nil {
+		return s, fmt.Errorf("what the node %q was created with cannot be read: %w", rec.Name, err)
+	}
+	return s, nil
+}
+
+// args are the options that ask node create for the same.
+func (s *nodeSettings) args() ([]string, error) {
+	var args []string
+	if s.Launch != nil {
+		b, err := json.Marshal(s.Launch)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "--launch-configuration="+string(b))
+	}
+	switch {
+	case s.HTTPPort != 0:
+		args = append(args, "--http-server-port="+strconv.Itoa(int(s.HTTPPort)))
+	case s.HTTP:
+		args = append(args, "--http-server")
+	}
+	if s.Authority != "" {
+		args = append(args, "--authority-identity="+s.Authority)
+	}
+	if s.Scope != "" {
+		args = append(args, "--credential-scope="+s.Scope)
+	}
+	return args, nil
+}
+
+// trust is what the settings say about credentials.
+func (s *nodeSettings) trust() (node.Trust, error) {
+	if s.Authority == "" {
+		return node.Trust{}, nil
+	}
+	h, err := identity.ParseHistoryText(s.Authority)
+	return node.Trust{Authority: h, Scope: s.Scope}, err
+}
+
+// A launchConfiguration says which services a node begins with, in place of
+// those that nodes have by default (Ockam protocol, command line, node create).
+// What it does not know is ignored.
+type launchConfiguration struct {
+	Services struct {
+		Listener *launchListener `json:"secure_channel_listener,omitempty"`
+	} `json:"startup_services"`
+}
+
+type launchListener struct {
+	Address    string                `json:"address,omitempty"`
+	Authorized []identity.Identifier `json:"authorized_identifiers,omitempty"`
+	Disabled   bool                  `json:"disabled,omitempty"`
+	Identity   string                `json:"identity,omitempty"`
+}
+
+// listener returns the channel listener that is asked for; nil: none.
+func (l *launchConfiguration) listener() *node.ChannelListenerOptions {
+	if l == nil || l.Services.Listener == nil || l.Services.Listener.Disabled {
+		return nil
+	}
+	o := l.Services.Listener
+	address := o.Address
+	if address == "" {
+		address = secure.DefaultName
+	}
+	return &node.ChannelListenerOptions{Address: address, Authorized: o.Authorized, Identity: o.Identity}
+}
+
+// launchValue is the value of an option that takes a launch configuration, or
+// the path of a file with one.
+type launchValue struct {
+	to   **launchConfiguration
+	text string
+}
+
+// Set reads JSON or the file.
+func (v *launchValue) Set(s string) error {
+	text := []byte(s)
+	if b, err := os.ReadFile(s); err == nil {
+		text = b
+	}
+	l := new(launchConfiguration)
+	if err := json.Unmarshal(text, l); err != nil {
+		return fmt.Errorf("neither a file nor a launch configuration in JSON: %w", err)
+	}
+	*v.to, v.text = l, s
+	return nil
+}
+
+// String returns what was given.
+func (v *launchValue) String() string { return v.text }
+
+// Type returns what the help calls the value.
+func (v *launchValue) Type() string { return "launch_configuration" }
