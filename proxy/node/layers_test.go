@@ -47,6 +47,7 @@ var layers = map[string]string{
 	"transports/all":           row1,
 	"transports/transporttest": "transports",
 	"transports/tcp":           "transports",
+	"transports/udp":           "transports",
 
 	"config":           "tunnel/policy tunnel/multiaddr",
 	"transports":       "",
