@@ -52,6 +52,7 @@ func newRoot(c *console) *cobra.Command {
 		newWorker(c),
 		newPolicy(c),
 		newFlowControl(c),
+		newRendezvous(c),
 		newStatus(c),
 		newReset(c),
 		newIdentity(c),
@@ -147,7 +148,7 @@ func beforeDashes(args []string) []string {
 var elsewhere = []string{
 	"admin", "authority", "enroll", "influxdb-inlet",
 	"influxdb-outlet", "kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer", "lease",
-	"project", "project-admin", "project-member", "rendezvous",
+	"project", "project-admin", "project-member",
 	"share", "sidecar", "space", "space-admin",
 	"subscription",
 }
