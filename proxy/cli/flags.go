@@ -89,6 +89,13 @@ func (v *once) Set(s string) error {
 	return v.Value.Set(s)
 }
 
+// alias gives the option called name another name, which help does not show.
+func alias(cmd *cobra.Command, name, other string) {
+	same := *cmd.Flags().Lookup(name)
+	same.Name, same.Shorthand, same.Hidden = other, "", true
+	cmd.Flags().AddFlag(&same)
+}
+
 // onceOnly wraps the options of cmd and all below it, but for those that
 // count or collect. Two names of one option are one option.
 func onceOnly(cmd *cobra.Command) {

@@ -51,10 +51,12 @@ process, until SIGINT, SIGTERM or SIGHUP.`,
 	f.BoolVarP(&o.skip, "skip-is-running-check", "s", false, "leave it to the node to find out that it runs already")
 	f.StringVarP(&o.listen, "tcp-listener-address", "t", defaultListen, "where to listen for commands and other nodes: host:port")
 	f.StringVar(&o.identity, "identity", "", "its identity, made if there is none of that name; the default one if left out")
+	f.BoolVar(&o.udp, "udp", false, "look for paths over UDP, past NATs; OCKAM_RENDEZVOUS_SERVER names the server for it")
+	alias(cmd, "udp", "enable-udp")
 	f.StringVar(&o.launch, "launch-configuration", "", "which services to start, as JSON")
 	f.String("opentelemetry-context", "", "has no effect")
 	f.String("credential-scope", "", "has no effect without an authority")
-	for _, name := range []string{"child-process", "launch-configuration", "opentelemetry-context", "credential-scope"} {
+	for _, name := range []string{"udp", "child-process", "launch-configuration", "opentelemetry-context", "credential-scope"} {
 		f.Lookup(name).Hidden = true
 	}
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
@@ -200,6 +202,10 @@ listened.`,
 				o := nodeOptions{name: rec.Name, identity: rec.Identity, listen: rec.ListenerAddress, again: true}
 				if o.listen == "" {
 					o.listen = defaultListen
+				}
+				var stored storedOptions
+				if json.Unmarshal(rec.Options, &stored) == nil { // else it is not ours, and says nothing
+					o.udp = stored.UDP
 				}
 				if err := c.startProcess(ctx, s, &o); err != nil {
 					return err

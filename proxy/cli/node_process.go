@@ -25,7 +25,7 @@ const defaultListen = "127.0.0.1:0"
 // nodeOptions say what node to make and how.
 type nodeOptions struct {
 	name, identity, listen string
-	noServices             bool
+	noServices, udp        bool
 	again                  bool // it is started, not created
 }
 
@@ -199,6 +199,9 @@ func (c *console) nodeCommand(o *nodeOptions, identity string) *exec.Cmd {
 	args = append(args, strings.Fields(strings.Repeat("-v ", max(2, c.verbosity)))...)
 	if o.noServices {
 		args = append(args, "--launch-configuration", "{}")
+	}
+	if o.udp {
+		args = append(args, "--udp")
 	}
 	child := exec.Command(program, append(args, "--", o.name)...)
 	child.SysProcAttr = ownSession()

@@ -53,9 +53,13 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 			err = errors.Join(err, s.DeleteNode(context.WithoutCancel(ctx), o.name))
 		}
 	}()
-	n.node, err = node.StartBackground(ctx, node.BackgroundOptions{
+	options := node.BackgroundOptions{
 		Name: o.name, Identity: o.identity, Listen: o.listen, Store: s.Store, Log: log, NoDefaultServices: o.noServices,
-	})
+	}
+	if o.udp {
+		options.Rendezvous = rendezvousServer()
+	}
+	n.node, err = node.StartBackground(ctx, options)
 	if err != nil {
 		return n, fmt.Errorf("the node %s cannot be started: %w", o.name, err)
 	}
@@ -70,11 +74,15 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 	return n, err
 }
 
+// storedOptions are what a node's record has of how it was made.
+type storedOptions struct {
+	NoServices bool `json:"no_services"`
+	UDP        bool `json:"udp,omitempty"`
+}
+
 // recordNode makes the record of a node, or changes the one that there is.
 func (s *store) recordNode(ctx context.Context, o *createFlags) (created bool, err error) {
-	options, err := json.Marshal(struct {
-		NoServices bool `json:"no_services"`
-	}{o.noServices})
+	options, err := json.Marshal(storedOptions{NoServices: o.noServices, UDP: o.udp})
 	if err != nil {
 		return false, err
 	}

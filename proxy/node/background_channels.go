@@ -14,6 +14,7 @@ import (
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
+	"ockam/tunnel/secure"
 )
 
 // A channel is a secure channel that a command opened.
@@ -202,6 +203,9 @@ func (b *Background) addChannelListener(ctx context.Context, o ChannelListenerOp
 	_, err = b.add(channelListenerKey(o.Address), stored, func() (*resource, error) {
 		l := b.n.channelListener(*cfg, o.Address)
 		l.Open, l.Authorize = b.n.everybody().Open, oneOf(o.Authorized)
+		if o.Address == secure.DefaultName { // the only one that punctures are for
+			l.Open = append(l.Open, b.n.holes)
+		}
 		if err := l.Register(); err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"ockam/proxy/state"
 	"ockam/transports/tcp"
 	"ockam/tunnel"
+	"ockam/tunnel/puncture"
 	"ockam/tunnel/service"
 )
 
@@ -321,6 +322,9 @@ func (b *Background) Workers() []string {
 	}
 	for _, c := range b.Channels() {
 		all = append(all, c.Address.Name)
+	}
+	if b.find(puncturesKey) != nil {
+		all = append(all, puncture.Name)
 	}
 	if b.find(relayServiceKey) != nil {
 		all = append(all, relayServices()...)

@@ -12,6 +12,7 @@ import (
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
+	"ockam/tunnel/puncture"
 	"ockam/tunnel/secure"
 	"ockam/tunnel/service"
 )
@@ -49,9 +50,10 @@ type way struct {
 	rest  tunnel.Route
 	group *tunnel.Group // of its links and channels, if the far end may reach something here
 	link  *tunnel.Link
-	dug   []*secure.Channel // opened on the way
-	took  time.Duration     // to dial the link: a round trip or more
-	wg    sync.WaitGroup    // the link's reader
+	hole  *puncture.Puncture // below the channels, in place of a link
+	dug   []*secure.Channel  // opened on the way
+	took  time.Duration      // to dial the link: a round trip or more
+	wg    sync.WaitGroup     // the link's reader
 
 	doubts     chan struct{}   // holds a token when somebody waits in vain
 	superseded context.Context // ends when another way has taken its place
@@ -78,13 +80,22 @@ func (w *way) doubt() {
 // leave ends the way in good order: what has been sent over it arrives, if the
 // other side takes it within lingerTimeout.
 func (w *way) leave() {
-	if w.link == nil {
+	if w.link == nil && w.hole == nil {
 		w.close()
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lingerTimeout)
 	defer cancel()
 	w.supersede()
+	if w.hole != nil {
+		_ = w.hole.Drain(ctx)
+		for _, c := range slices.Backward(w.dug) {
+			c.Close()
+		}
+		_ = w.hole.Drain(ctx)
+		w.hole.Close()
+		return
+	}
 	_ = w.link.Drain(ctx) // so that there is room for the channels' last message
 	for _, c := range slices.Backward(w.dug) {
 		c.Close()
@@ -102,6 +113,9 @@ func (w *way) close() {
 	}
 	if w.link != nil {
 		w.link.Close()
+	}
+	if w.hole != nil {
+		w.hole.Close()
 	}
 	w.wg.Wait()
 }

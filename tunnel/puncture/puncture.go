@@ -252,6 +252,10 @@ func (p *Puncture) Origin() *tunnel.Origin { return p.origin }
 // Public returns our address as the rendezvous server saw it.
 func (p *Puncture) Public() netip.AddrPort { return p.public }
 
+// Drain waits until what is queued has been given to the network, ctx ends or the
+// puncture ends.
+func (p *Puncture) Drain(ctx context.Context) error { return p.link.Drain(ctx) }
+
 // Close ends the puncture and returns when all that it started has ended. The
 // other side notices that it is silent. It is not called by whoever is told that
 // the origin has ended.
