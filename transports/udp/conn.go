@@ -19,8 +19,8 @@ import (
 const (
 	// paceBurst datagrams leave at once, and pacePerMs in each further
 	// millisecond: what a socket's usual buffer holds, and what a peer reads.
-	paceBurst = 128
-	pacePerMs = 32
+	paceBurst = 64
+	pacePerMs = 16
 )
 
 // A conn is a peer's address at a socket.
