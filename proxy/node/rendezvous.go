@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 
 	"ockam/proxy"
-	"ockam/transports"
 	"ockam/transports/udp"
 	"ockam/tunnel"
 	"ockam/tunnel/puncture"
@@ -64,7 +63,7 @@ func RunRendezvous(ctx context.Context, o RendezvousOptions) error {
 	}
 	server := &tunnel.Server{Router: r, Traits: t.Traits(), Group: group}
 	return serveBoth(ctx,
-		func(ctx context.Context) error { return server.Serve(ctx, transports.Listener(lis)) },
+		func(ctx context.Context) error { return server.Serve(ctx, lis) },
 		func(ctx context.Context) error {
 			h := healthCheck{service: reachable(lis.Addr()), log: o.Log}
 			return h.serve(ctx, health)

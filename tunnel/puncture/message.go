@@ -128,17 +128,17 @@ func headLen(n int) int { return wire.BytesHeadLen(n) }
 // parseInts reads an array of bytes and appends them to dst, which may lie over b
 // from its beginning: no integer is shorter than a byte. Memory is taken for what
 // is there, never for what is announced.
-func parseInts(dst, b []byte) (ints, rest []byte, err error) {
+func parseInts(dst, b []byte) ([]byte, error) {
 	n, b, err := wire.ParseArrayHead(b)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for i := 0; i != n; i++ {
 		switch {
 		case len(b) == 0:
-			return nil, nil, wire.ErrTruncated
+			return nil, wire.ErrTruncated
 		case n < 0 && b[0] == 0xff: // the end of an array of indefinite length
-			return dst, b[1:], nil
+			return dst, nil
 		case b[0] < wide:
 			dst, b = append(dst, b[0]), b[1:]
 			continue
@@ -148,11 +148,11 @@ func parseInts(dst, b []byte) (ints, rest []byte, err error) {
 		}
 		var u uint64
 		if u, b, err = wire.ParseUint(b, 255); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		dst = append(dst, byte(u))
 	}
-	return dst, b, nil
+	return dst, nil
 }
 
 // A negotiation is either of the two messages with which two nodes agree on a
@@ -175,7 +175,7 @@ func parseNegotiation(b []byte) (negotiation, error) {
 	if n.public, b, err = parseText(b); err != nil {
 		return n, err
 	}
-	n.remote, _, err = parseInts(nil, b)
+	n.remote, err = parseInts(nil, b)
 	if err == nil && len(n.remote) > maxText {
 		err = wire.ErrMalformed
 	}
@@ -225,7 +225,7 @@ func parsePayload(b []byte) (h wire.Header, err error) {
 	if h.Return, b, err = wire.ParseRoute(b); err != nil {
 		return h, err
 	}
-	if h.Payload, _, err = parseInts(b[:0], b); err != nil {
+	if h.Payload, err = parseInts(b[:0], b); err != nil {
 		return wire.Header{}, err
 	}
 	return h, nil

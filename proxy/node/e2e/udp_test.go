@@ -31,9 +31,9 @@ func (s *side) command(args ...string) command {
 	return command{name: s.name + " " + strings.Join(args, " "), argv: append([]string{s.binary}, args...), env: s.env}
 }
 
-func (s *side) run(args ...string) string {
+func (s *side) run(args ...string) {
 	s.t.Helper()
-	return strings.TrimSpace(mustRun(s.t, slow(60*time.Second), s.command(args...)))
+	mustRun(s.t, slow(60*time.Second), s.command(args...))
 }
 
 // node runs a node with UDP and returns where it listens.
