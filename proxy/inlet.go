@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,10 @@ import (
 	"ockam/tunnel/portal"
 )
 
+// tlsTimeout bounds the handshake with an application, for which a certificate may
+// have to be asked for first.
+const tlsTimeout = 40 * time.Second
+
 // An Inlet joins each connection that it accepts to a stream that it opens. It
 // is for one Serve.
 type Inlet struct {
@@ -20,7 +25,9 @@ type Inlet struct {
 	// MaxConnections bounds the connections that are open at a time; further
 	// ones wait to be accepted. 0: no bound.
 	MaxConnections int
-	Events         Events
+	// TLS, if set, is what applications are spoken to with.
+	TLS    *tls.Config
+	Events Events
 
 	run run
 }
@@ -108,9 +115,14 @@ func places(n int) (reserve func(context.Context) bool, release func()) {
 func (in *Inlet) Shutdown(ctx context.Context) error { return in.run.shutdown(ctx) }
 
 func (in *Inlet) serveConn(ctx context.Context, c net.Conn) {
+	shake := func(context.Context) error { return nil }
+	if in.TLS != nil {
+		sealed := tls.Server(c, in.TLS)
+		c, shake = sealed, sealed.HandshakeContext
+	}
 	sock := newSocket(c)
 	info := Connection{Client: c.RemoteAddr(), Opened: time.Now()}
-	s, err := in.dial(ctx, sock)
+	s, err := in.dial(ctx, sock, shake)
 	if err != nil {
 		sock.Reset()
 		in.Events.refused(info, err)
@@ -123,8 +135,15 @@ func (in *Inlet) serveConn(ctx context.Context, c net.Conn) {
 	in.Events.closed(info, err)
 }
 
-// dial opens a stream, unless the application goes away meanwhile.
-func (in *Inlet) dial(ctx context.Context, sock socket) (*portal.Stream, error) {
+// dial opens a stream once the application has shaken hands, unless it goes away
+// meanwhile.
+func (in *Inlet) dial(ctx context.Context, sock socket, shake func(context.Context) error) (*portal.Stream, error) {
+	shaking, done := context.WithTimeout(ctx, tlsTimeout)
+	err := shake(shaking)
+	done()
+	if err != nil {
+		return nil, fmt.Errorf("proxy: TLS with the application: %w", err)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := sock.Watch(func() { cancel(ErrClientGone) })

@@ -33,7 +33,7 @@ var (
 type Traits struct {
 	Name        string // as a listener's label in a configuration: "tcp"
 	Type        uint8  // transport type of its addresses (docs/protocol.md, Addresses)
-	LengthBytes int    // length of the big-endian length in front of each frame; 0: message by message
+	LengthBytes int    // length of the big-endian length in front of each frame that is written; 0: message by message
 	MaxFrame    int    // largest frame in bytes, without that length
 	Ordered     bool   // frames arrive in the order in which they were sent
 	Reliable    bool   // frames are not lost while the connection lives

@@ -41,7 +41,7 @@ type Link struct {
 func NewLink(r *Router, conn transports.Conn, traits transports.Traits, group *Group) (*Link, error) {
 	a := RandomAddress()
 	l := &Link{router: r, conn: conn, traits: traits, origin: NewOrigin(a)}
-	l.origin.Group = group
+	l.origin.Group, l.origin.Remote = group, conn.RemoteAddr()
 	l.borrowFn = l.borrow
 	l.queue.init(conn)
 	reg, err := r.HandlePath(a, l, l)
@@ -155,12 +155,17 @@ func (l *Link) borrow(n int) []byte {
 	return l.rx.Bytes()
 }
 
-// deliver passes a frame on. An error is about the frame and ends the link;
-// that a message finds no open address, or that its handler fails, is not one.
+// deliver passes a frame on. An error is about the frame and ends the link, but
+// where anybody can put a frame in: there it is dropped. That a message finds no
+// open address, or that its handler fails, is no error.
 func (l *Link) deliver(frame []byte, buf *wire.Buffer) error {
 	h, err := wire.ParseMessage(frame)
 	if err != nil {
 		buf.Release()
+		if !l.traits.Reliable {
+			l.router.dropped.Add(1)
+			return nil
+		}
 		return err
 	}
 	if h.Onward.Len() == 0 { // a heartbeat

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"net"
 	"sync"
 )
 
@@ -24,6 +25,10 @@ type Origin struct {
 	Outer *Origin
 	// Group is the listener that accepted the link or channel; nil if this node opened it.
 	Group *Group
+	// Remote is the peer's network address; nil for a channel.
+	Remote net.Addr
+	// Punctured: it is a way past NATs, beside the one over which it was agreed on.
+	Punctured bool
 
 	address []byte // of the path back, encoded: what it puts in front of return routes
 	done    chan struct{}

@@ -57,6 +57,7 @@ func newRoot(c *console) *cobra.Command {
 		newWorker(c),
 		newPolicy(c),
 		newFlowControl(c),
+		newRendezvous(c),
 		newStatus(c),
 		newReset(c),
 		newIdentity(c),
@@ -155,7 +156,7 @@ func beforeDashes(args []string) []string {
 var elsewhere = []string{
 	"authority", "influxdb-inlet", "influxdb-outlet",
 	"kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer",
-	"project", "project-member", "rendezvous", "sidecar",
+	"project", "project-member", "sidecar",
 }
 
 // group returns a command that only holds others.

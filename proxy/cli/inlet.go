@@ -31,6 +31,8 @@ type inletOptions struct {
 	connectionWait, retryWait duration
 	timeout                   duration
 	noWait                    bool
+	udp, noTCP, ebpf, tls     bool
+	provider                  routeValue
 	allow                     *policyValue
 }
 
@@ -63,6 +65,16 @@ the end of the route leads to. Without --from a free port is taken and printed.`
 	f.Var(&o.timeout, "timeout", "how long to wait for the node's answer")
 	f.BoolVar(&o.noWait, "no-connection-wait", false, "do not wait for the outlet")
 	o.allow = hiddenAllow(cmd)
+	f.BoolVar(&o.udp, "udp", false, "have connections take a path over UDP, if there is one; the nodes need --udp as well")
+	f.BoolVar(&o.noTCP, "no-tcp-fallback", false, "have connections take no other path than that over UDP")
+	f.BoolVar(&o.ebpf, "ebpf", envBool("OCKAM_EBPF"), "has no effect")
+	f.BoolVar(&o.tls, "tls", false, "speak TLS with applications, with a certificate of the default project")
+	f.Var(&o.provider, "tls-certificate-provider", "speak TLS with applications, with a certificate that is asked for there: a route")
+	alias(f, "udp", "enable-udp-puncture")
+	alias(f, "no-tcp-fallback", "disable-tcp-fallback")
+	for _, name := range []string{"udp", "no-tcp-fallback", "ebpf", "tls", "tls-certificate-provider"} {
+		f.Lookup(name).Hidden = true
+	}
 	require(cmd, false)
 	checkAlias := func(cmd *cobra.Command, _ []string) error {
 		if strings.Contains(o.alias, ":") {
@@ -108,6 +120,9 @@ func (c *console) createInlet(ctx context.Context, n *remote, o *inletOptions) e
 		}
 		req.ChannelIdentifier = id.Identifier
 	}
+	if err := c.extendInlet(ctx, n, o, &req); err != nil {
+		return err
+	}
 	wait := time.Duration(o.connectionWait)
 	req.Wait = &wait
 	if err := portIsFree(ctx, req.Listen); err != nil {
@@ -125,6 +140,21 @@ func (c *console) createInlet(ctx context.Context, n *remote, o *inletOptions) e
 		plain:   markOK + "Created an inlet at the node " + n.name + ", " + made.Bind + "\n" + markText + "to the outlet " + made.OutletAddress,
 		machine: made.Bind, json: shownInlet(made),
 	})
+}
+
+// extendInlet adds to a request what the hidden options ask for.
+func (c *console) extendInlet(ctx context.Context, n *remote, o *inletOptions, req *control.CreateInlet) (err error) {
+	req.UDPPuncture, req.DisableTCPFallback = o.udp, o.noTCP
+	if o.ebpf {
+		c.say(markWarning, "--ebpf has no effect: the inlet works without")
+	}
+	switch {
+	case len(o.provider.addr) > 0:
+		req.CertificateProvider, err = n.store.resolve(ctx, o.provider.addr)
+	case o.tls:
+		err = errors.New("--tls takes its certificate from /project/default/service/tls_certificate_provider, and there is no project; say whom to ask: --tls-certificate-provider ROUTE")
+	}
+	return err
 }
 
 // portIsFree says so in a way that people understand if a port is taken.

@@ -78,7 +78,7 @@ Prometheus) over HTTP, on this machine alone; ockam node show tells where.`,
 	f.BoolVar(&o.HTTP, "http-server", false, "serve the state of the node over HTTP, on this machine, at a free port")
 	f.Uint16Var(&o.HTTPPort, "http-server-port", 0, "the same, at this port")
 	f.Var(&launchValue{to: &o.Launch}, "launch-configuration", "which services to start: JSON, or the path of a file with it")
-	f.Bool("udp", false, "has no effect in this version")
+	f.BoolVar(&o.UDP, "udp", false, "look for paths over UDP, past NATs; OCKAM_RENDEZVOUS_SERVER names the server for it")
 	f.String("opentelemetry-context", "", "has no effect")
 	alias(f, "http-server", "enable-http-server")
 	alias(f, "launch-configuration", "launch-config")
@@ -126,8 +126,8 @@ Prometheus) over HTTP, on this machine alone; ockam node show tells where.`,
 		if err := errors.Join(checkNodeName(o.name), o.trust.check()); err != nil {
 			return err
 		}
-		if f.Changed("udp") {
-			c.say(markWarning, "--udp has no effect: UDP is not in this version")
+		if o.UDP && rendezvousServer() == "" && !o.child {
+			c.say(markWarning, "--udp has no effect without a rendezvous server: name one in OCKAM_RENDEZVOUS_SERVER")
 		}
 		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
 			if o.foreground {

@@ -73,10 +73,14 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 		}
 		n.endWeb = func() { _ = n.web.Close() }
 	}
-	n.node, err = node.StartBackground(ctx, node.BackgroundOptions{
+	options := node.BackgroundOptions{
 		Name: o.name, Identity: o.identity, Listen: o.listen, Store: s.Store, Log: log,
 		NoDefaultServices: o.Launch != nil, ChannelListener: o.Launch.listener(), Trust: trust,
-	})
+	}
+	if o.UDP {
+		options.Rendezvous = rendezvousServer()
+	}
+	n.node, err = node.StartBackground(ctx, options)
 	if errors.Is(err, node.ErrChannelListener) {
 		return n, &failure{err: err, status: exitCannotCreate}
 	}

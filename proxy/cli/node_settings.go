@@ -23,6 +23,7 @@ type nodeSettings struct {
 	// Authority is the change history of the authority, in hex.
 	Authority string `json:"authority_identity,omitempty"`
 	Scope     string `json:"credential_scope,omitempty"`
+	UDP       bool   `json:"udp,omitempty"`
 }
 
 // settingsOf returns the settings that are kept with a record.
@@ -54,6 +55,9 @@ func (s *nodeSettings) args() ([]string, error) {
 	}
 	if s.Scope != "" {
 		args = append(args, "--credential-scope="+s.Scope)
+	}
+	if s.UDP {
+		args = append(args, "--udp")
 	}
 	return args, nil
 }

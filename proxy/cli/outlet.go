@@ -38,7 +38,7 @@ func (n *serviceName) Type() string { return "name" }
 func newOutletCreate(c *console) *cobra.Command {
 	var to hostPortValue
 	var from serviceName
-	tls := false
+	tls, ebpf := false, false
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Make a TCP service reachable through a node",
@@ -55,10 +55,15 @@ the outlet is called "outlet", or gets a random name if that is taken.`,
 	f.Var(&to, "to", "the service: host:port, or a port of this machine")
 	f.Var(&from, "from", "name of the outlet")
 	f.BoolVar(&tls, "tls", false, "speak TLS to the service")
+	f.BoolVar(&ebpf, "ebpf", envBool("OCKAM_EBPF"), "has no effect")
+	f.Lookup("ebpf").Hidden = true
 	at := atFlag(cmd)
 	allow := hiddenAllow(cmd)
 	require(cmd, false, "to")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if ebpf {
+			c.say(markWarning, "--ebpf has no effect: the outlet works without")
+		}
 		return c.at(cmd, *at, true, func(ctx context.Context, n *remote) error {
 			req := control.CreateOutlet{Target: to.HostnamePort, TLS: tls, Reachable: true, Policy: allow.input}
 			if from != "" {

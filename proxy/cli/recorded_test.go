@@ -2,10 +2,12 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +18,7 @@ import (
 	"testing"
 
 	"ockam/proxy/cli"
+	"ockam/proxy/node"
 )
 
 // A recording is a run of the reference implementation's command; the files
@@ -96,6 +99,8 @@ var decided = map[string]string{
 	"empty home / create: name 'ü'":                                 "the one before it, which differs, makes the identity",
 	"options of create / show after create with an unknown project": "nothing is made with a project that is not there",
 	"options of create / workers with a launch configuration":       "our nodes need fewer workers",
+	"options of create / create --udp":                              "there is no rendezvous server unless one is named",
+	"options of create / show: node with udp":                       "the one before it makes the node",
 	"options of create / workers of a node with udp":                "our nodes need fewer workers",
 	"environment / create: unknown option and two names":            "the first mistake is told",
 	"one node / workers of a fresh node":                            "our nodes need fewer workers",
@@ -150,6 +155,7 @@ var prepared = map[string]string{
 }
 
 func TestRecorded(t *testing.T) {
+	rendezvous := startRendezvous(t)
 	for file, least := range map[string]int64{"system": 45, "identity": 25, "vault": 40, "credential": 35} {
 		b, err := os.ReadFile("testdata/recorded-" + file + ".json")
 		if err != nil {
@@ -164,6 +170,7 @@ func TestRecorded(t *testing.T) {
 		t.Run(file, func(t *testing.T) {
 			for i, r := range all.Cases {
 				t.Run(fmt.Sprintf("%03d %s", i, r.Name), func(t *testing.T) {
+					r.meetAt(rendezvous)
 					if why := r.adapt(); why != "" {
 						t.Skip(why)
 					}
@@ -178,6 +185,47 @@ func TestRecorded(t *testing.T) {
 		if ran.Load() < least {
 			t.Errorf("%d recordings of %s are replayed, want %d", ran.Load(), file, least)
 		}
+	}
+}
+
+// startRendezvous runs a rendezvous server until the test ends.
+func startRendezvous(t *testing.T) (addr string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan string, 1), make(chan error, 1)
+	go func() {
+		done <- node.RunRendezvous(ctx, node.RendezvousOptions{
+			UDP: "127.0.0.1:0", Health: "127.0.0.1:0", Ready: func(udp, _ net.Addr) { ready <- udp.String() },
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case addr = <-ready:
+	case err := <-done:
+		done <- nil
+		t.Fatal(err)
+	}
+	return addr
+}
+
+// meetAt puts the rendezvous server at addr in the place of those that a
+// recording begins with.
+func (r *recording) meetAt(addr string) {
+	runs := func(args []string) bool { return len(args) > 1 && args[0] == "rendezvous" && args[1] == "create" }
+	if !slices.ContainsFunc(r.Setup, runs) || runs(r.Args) {
+		return
+	}
+	r.Setup = slices.DeleteFunc(r.Setup, runs)
+	for i := range r.Args {
+		r.Args[i] = strings.ReplaceAll(r.Args[i], "127.0.0.1:<PORT>", addr)
+	}
+	for name, value := range r.Env {
+		r.Env[name] = strings.ReplaceAll(value, "127.0.0.1:<PORT>", addr)
 	}
 }
 
@@ -212,6 +260,9 @@ func (r *recording) adapt() (why string) {
 		if starts && r.Stdout.Parser == "" {
 			return "starts a node, which a copy of its home does not: tested in scripts"
 		}
+	}
+	if len(r.Args) > 1 && r.Args[0] == "rendezvous" && r.Args[1] == "create" && r.Stdout.Parser == "" {
+		return "runs until it is ended: tested in a script"
 	}
 	if r.Stdout.Parser == "unknown subcommand" || slices.Contains(r.Args, "--version") || slices.Contains(r.Args, "-V") {
 		return ""

@@ -56,16 +56,14 @@ const inletWait = 5 * time.Second
 
 // CreateInlet makes an inlet.
 func (a *attached) CreateInlet(ctx context.Context, c CreateInlet) (InletStatus, error) {
-	if c.UDPPuncture || c.EBPF || c.CertificateProvider != nil {
-		return InletStatus{}, fmt.Errorf("%w: TLS at inlets, UDP and eBPF", ErrNotSupported)
-	}
 	expr, err := given(c.Policy)
 	if err != nil {
 		return InletStatus{}, err
 	}
 	o := node.InletOptions{
 		Alias: c.Alias, From: c.Listen.join(), To: c.Outlet, Authorized: c.Authorized, Channel: c.ChannelIdentifier, Policy: expr,
-	}
+		UDP: c.UDPPuncture, UDPOnly: c.UDPPuncture && c.DisableTCPFallback, Certificates: c.CertificateProvider,
+	} // EBPF is about how packets are moved, which is the node's own business
 	if c.WaitForConnection {
 		if o.Wait = inletWait; c.Wait != nil {
 			o.Wait = *c.Wait
@@ -104,9 +102,6 @@ func (a *attached) Outlet(_ context.Context, address string) (OutletStatus, erro
 
 // CreateOutlet makes an outlet.
 func (a *attached) CreateOutlet(ctx context.Context, c CreateOutlet) (OutletStatus, error) {
-	if c.EBPF {
-		return OutletStatus{}, fmt.Errorf("%w: eBPF", ErrNotSupported)
-	}
 	expr, err := given(c.Policy)
 	if err != nil {
 		return OutletStatus{}, err

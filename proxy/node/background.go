@@ -53,6 +53,9 @@ type BackgroundOptions struct {
 	ChannelListener *ChannelListenerOptions
 	// Trust is whose credentials are believed, and which are presented.
 	Trust Trust
+	// Rendezvous, host:port, is the server with which inlets of this node and of
+	// others find paths over UDP to each other; empty: there are none.
+	Rendezvous string
 	// InMemory says that the node ends with a command: nothing of it is stored,
 	// and nothing is restored.
 	InMemory bool
@@ -96,7 +99,10 @@ func StartBackground(ctx context.Context, o BackgroundOptions) (*Background, err
 	b := &Background{
 		opt: o, store: o.Store, end: end, started: time.Now(),
 		conns: make(map[tunnel.Address]*connection), channels: make(map[tunnel.Address]*channel),
-		n: &Node{name: o.Name, log: o.Log, router: tunnel.NewRouter(), budget: new(portal.Budget), life: life},
+		n: &Node{
+			name: o.Name, log: o.Log, router: tunnel.NewRouter(), budget: new(portal.Budget), life: life,
+			rendezvous: o.Rendezvous,
+		},
 	}
 	b.n.allowed.Anyone = true
 	if err := b.start(ctx); err != nil {
@@ -118,6 +124,11 @@ func (b *Background) start(ctx context.Context) error {
 	}
 	if err := b.startServices(ctx); err != nil {
 		return err
+	}
+	if b.opt.Rendezvous != "" {
+		if err := b.startPunctures(); err != nil {
+			return err
+		}
 	}
 	if b.opt.Listen != "" {
 		c := &config.Listener{Transport: "tcp", Address: b.opt.Listen}

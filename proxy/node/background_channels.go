@@ -14,6 +14,7 @@ import (
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
+	"ockam/tunnel/secure"
 )
 
 // A channel is a secure channel that a command opened.
@@ -66,7 +67,11 @@ func (b *Background) CreateChannel(ctx context.Context, o ChannelOptions) (Chann
 		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
 	}
+	began := time.Now()
 	w, err := b.n.connect(ctx, target{hops: hops, peer: oneOf(o.Authorized), group: b.n.dialed, channels: cfg, unknown: true})
+	if errors.Is(err, secure.ErrTimeout) {
+		return ChannelInfo{}, fmt.Errorf("%w, within %v", err, time.Since(began).Round(100*time.Millisecond))
+	}
 	if err != nil {
 		return ChannelInfo{}, err
 	}
@@ -202,6 +207,9 @@ func (b *Background) addChannelListener(ctx context.Context, o ChannelListenerOp
 	_, err = b.add(channelListenerKey(o.Address), stored, func() (*resource, error) {
 		l := b.n.channelListener(*accepting(cfg), o.Address)
 		l.Open, l.Authorize = b.n.everybody().Open, oneOf(o.Authorized)
+		if o.Address == secure.DefaultName { // the only one that punctures are for
+			l.Open = append(l.Open, b.n.holes)
+		}
 		if err := l.Register(); err != nil {
 			return nil, err
 		}

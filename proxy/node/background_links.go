@@ -14,6 +14,7 @@ import (
 	"ockam/relay"
 	"ockam/transports/tcp"
 	"ockam/tunnel"
+	"ockam/tunnel/puncture"
 	"ockam/tunnel/service"
 )
 
@@ -326,6 +327,9 @@ func (b *Background) Workers() []string {
 	}
 	for _, c := range b.Channels() {
 		all = append(all, c.Address.Name)
+	}
+	if b.find(puncturesKey) != nil {
+		all = append(all, puncture.Name)
 	}
 	if r := b.find(relayServiceKey); r != nil {
 		all = append(all, relayServices()...)

@@ -34,6 +34,13 @@ type InletOptions struct {
 	// that of the inlet, and makes it guarded.
 	Guarded bool         `json:"guarded,omitempty"`
 	Policy  *policy.Expr `json:"-"`
+	// UDP says that connections take a path over UDP once there is one; with
+	// UDPOnly they take no other.
+	UDP     bool `json:"udp,omitempty"`
+	UDPOnly bool `json:"udp_only,omitempty"`
+	// Certificates is where a certificate is asked for, for applications to be
+	// spoken to with TLS; nil: they are not.
+	Certificates multiaddr.Addr `json:"certificates,omitempty"`
 	// Wait is how long the creation waits for the far end; 0: not at all.
 	Wait time.Duration `json:"-"`
 }
@@ -69,7 +76,13 @@ func (b *Background) CreateInlet(ctx context.Context, o InletOptions) (InletInfo
 	if err != nil || len(hops) == 0 {
 		return InletInfo{}, errors.Join(fmt.Errorf("%w: the inlet leads nowhere", ErrBadRequest), err)
 	}
-	extras := inletExtras{channels: channels}
+	extras := inletExtras{channels: channels, udp: o.UDP, udpOnly: o.UDPOnly}
+	if o.UDP && b.n.rendezvous == "" {
+		return InletInfo{}, fmt.Errorf("%w: the node runs without UDP; create it with --udp", ErrBadRequest)
+	}
+	if extras.certificates, err = o.Certificates.Hops(); err != nil {
+		return InletInfo{}, fmt.Errorf("%w: whom to ask for a certificate: %w", ErrBadRequest, err)
+	}
 	what := Resource{policy.TCPInlet, o.Alias}
 	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded || b.guards() {
 		extras.guard = b.guard(what)
@@ -94,7 +107,7 @@ func (b *Background) CreateInlet(ctx context.Context, o InletOptions) (InletInfo
 	}
 	if o.Wait > 0 {
 		ctx, cancel := context.WithTimeout(ctx, o.Wait)
-		_, _ = r.view.(*listening).ways.current.wait(ctx) // the answer says whether there is one
+		_, _ = r.view.(*listening).ways.wait(ctx) // the answer says whether there is one
 		cancel()
 	}
 	return inletInfo(r), nil
@@ -103,7 +116,7 @@ func (b *Background) CreateInlet(ctx context.Context, o InletOptions) (InletInfo
 func inletInfo(r *resource) InletInfo {
 	s, v := r.spec.(inletResource), r.view.(*listening)
 	i := InletInfo{InletOptions: s.options, Bind: v.addr, Worker: v.flow}
-	if w := v.ways.current.get(); w != nil {
+	if w := v.ways.get(); w != nil {
 		i.Up, i.Route = true, tunnel.NewRoute(originAddress(w.path.Origin())).Join(w.rest)
 	}
 	return i

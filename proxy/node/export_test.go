@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
 	"reflect"
 	"sync"
 	"time"
@@ -34,6 +36,32 @@ func (n *Node) Registrations() int {
 	mu.RLock()
 	defer mu.RUnlock()
 	return r.FieldByName("entries").Len()
+}
+
+// ServeHealth answers health checks of the rendezvous service at addr.
+func ServeHealth(ctx context.Context, l net.Listener, addr string) error {
+	h := healthCheck{service: addr, log: zap.NewNop()}
+	return h.serve(ctx, l)
+}
+
+// ParseCertificateReply reads a certificate provider's answer.
+func ParseCertificateReply(b []byte) (kind uint64, chain, key []byte, err error) {
+	var r certificateReply
+	err = r.parse(b)
+	return r.kind, r.chain, r.key, err
+}
+
+// A Certificates keeps a certificate; see certificates.
+type Certificates struct{ c certificates }
+
+// NewCertificates returns one that asks by calling ask.
+func NewCertificates(ask func(context.Context) (*tls.Certificate, error)) *Certificates {
+	return &Certificates{certificates{ask: ask, failed: func(error) {}, turn: make(chan struct{}, 1)}}
+}
+
+// Current is certificates.current.
+func (c *Certificates) Current(ctx context.Context) (*tls.Certificate, error) {
+	return c.c.current(ctx)
 }
 
 // Accepted returns how many accepted links and channels the node remembers.

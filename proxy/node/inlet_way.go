@@ -40,11 +40,17 @@ type inletWays struct {
 	current current
 	retired atomic.Int32
 	wg      sync.WaitGroup // watches of ways, and ways that live on
+
+	udp, udpOnly bool
+	direct       current // the way over UDP
 }
 
 // keep establishes ways until ctx ends.
 func (i *inletWays) keep(ctx context.Context) {
 	defer i.wg.Wait()
+	if i.udp {
+		i.wg.Go(func() { i.keepDirect(ctx) })
+	}
 	i.node.keep(ctx, keeping{
 		establish: func(ctx context.Context) (*way, error) { return i.node.connect(ctx, i.to) },
 		use: func(ctx context.Context, w *way) error {
@@ -155,7 +161,7 @@ func (i *inletWays) open(ctx context.Context) (*portal.Stream, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, inletPatience, errNoWay)
 	defer cancel()
 	for {
-		w, err := i.current.wait(ctx)
+		w, err := i.wait(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -164,6 +170,7 @@ func (i *inletWays) open(ctx context.Context) (*portal.Stream, error) {
 			return s, err
 		}
 		i.current.lost(w)
+		i.direct.lost(w)
 	}
 }
 

@@ -17,7 +17,7 @@ const module = "ockam"
 const (
 	row0 = "tunnel/wire tunnel/multiaddr tunnel/policy transports"
 	row1 = row0 + " tunnel transports/tcp transports/udp transports/quic transports/ws transports/uds transports/tls transports/ble"
-	row2 = row1 + " tunnel/service tunnel/vault tunnel/identity tunnel/secure tunnel/portal"
+	row2 = row1 + " tunnel/service tunnel/puncture tunnel/vault tunnel/identity tunnel/secure tunnel/portal"
 	row3 = row2 + " proxy relay tunnel/authority"
 	row4 = row3 + " transports/all proxy/state proxy/node proxy/control"
 )
@@ -42,11 +42,13 @@ var layers = map[string]string{
 	"tunnel/identity": row1 + " tunnel/vault",
 	"tunnel/vault":    row1,
 	"tunnel/service":  row1,
+	"tunnel/puncture": row1,
 
 	"tunnel":                   row0,
 	"transports/all":           row1,
 	"transports/transporttest": "transports",
 	"transports/tcp":           "transports",
+	"transports/udp":           "transports",
 
 	"config":           "tunnel/policy tunnel/multiaddr",
 	"transports":       "",

@@ -30,10 +30,13 @@ type Node struct {
 	behind   *tunnel.Group // … through every accepted channel
 	relayed  *tunnel.Group // … for what comes by way of a relay where this node is registered
 	reached  *tunnel.Group // … for the far ends of this node's inlets: echo alone
+	holes    *tunnel.Group // … through punctures: channel listeners and what belongs to channels
 	dialed   *tunnel.Group // … of the connections and channels that a command opened: echo and hops
 	budget   *portal.Budget
 	echoGate tunnel.Gate // of the echo service; nil lets all pass
-	self     string      // where the node itself can be dialed, empty if it cannot
+	// rendezvous is the server that finds paths over UDP, empty: there are none.
+	rendezvous string
+	self       string // where the node itself can be dialed, empty if it cannot
 
 	identifiers map[string]string // of all nodes of the configuration
 
@@ -87,6 +90,7 @@ func (n *Node) start() error {
 	n.dialed = &tunnel.Group{Name: n.name + " connections"}
 	n.behind = &tunnel.Group{Name: n.name + " channels"}
 	n.relayed = &tunnel.Group{Name: n.name + " relays"}
+	n.holes = &tunnel.Group{Name: n.name + " punctures"}
 	n.reached = &tunnel.Group{Name: n.name + " inlets"}
 	n.resources = make(map[key]*resource)
 	n.accepted = make(map[*tunnel.Origin]*accepted)

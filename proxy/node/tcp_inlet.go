@@ -10,6 +10,7 @@ import (
 	"ockam/config"
 	"ockam/proxy"
 	"ockam/tunnel"
+	"ockam/tunnel/multiaddr"
 	"ockam/tunnel/secure"
 )
 
@@ -35,6 +36,9 @@ func (n *Node) startInlet(s inletSpec, c *config.TCPInlet) (*resource, error) {
 type inletExtras struct {
 	channels *secure.Config             // what channels on the way are made with; nil: the node's
 	guard    func(*tunnel.Origin) error // decides on each stream; nil: none
+	// udp and udpOnly are those of InletOptions.
+	udp, udpOnly bool
+	certificates []multiaddr.Hop // whom to ask for one; empty: applications do without TLS
 }
 
 func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*resource, error) {
@@ -52,10 +56,13 @@ func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*
 	}
 	n.tell(Event{Node: n.name, Kind: "inlet", Name: c.Name, Up: true, Addr: addr, Text: "listens on " + addr})
 
-	ways := &inletWays{node: n, config: c, to: target{hops: hops, peer: expect(s.Allow), group: n.reached, channels: x.channels}, guard: x.guard}
+	ways := &inletWays{node: n, config: c, to: target{hops: hops, peer: expect(s.Allow), group: n.reached, channels: x.channels}, guard: x.guard, udp: x.udp, udpOnly: x.udpOnly}
 	counts := new(traffic)
 	in := &proxy.Inlet{MaxConnections: s.Max, Events: n.connectionEvents("tcp_inlet", c.Name, counts)}
 	in.Dial = ways.open
+	if len(x.certificates) > 0 {
+		in.TLS = n.tlsFrom(x.certificates, c.Name)
+	}
 
 	// The way outlives the accepting, for what is under way.
 	keeping, stop := context.WithCancelCause(n.life)

@@ -12,6 +12,7 @@ import (
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
+	"ockam/tunnel/puncture"
 	"ockam/tunnel/secure"
 	"ockam/tunnel/service"
 )
@@ -49,9 +50,10 @@ type way struct {
 	rest  tunnel.Route
 	group *tunnel.Group // of its links and channels, if the far end may reach something here
 	link  *tunnel.Link
-	dug   []*secure.Channel // opened on the way
-	took  time.Duration     // to dial the link: a round trip or more
-	wg    sync.WaitGroup    // the link's reader
+	hole  *puncture.Puncture // below the channels, in place of a link
+	dug   []*secure.Channel  // opened on the way
+	took  time.Duration      // to dial the link: a round trip or more
+	wg    sync.WaitGroup     // the link's reader
 
 	node *Node // that counts it, once it is established
 	mute bool  // the far end has let us in, and its echo is not for us
@@ -82,18 +84,27 @@ func (w *way) doubt() {
 // other side takes it within lingerTimeout.
 func (w *way) leave() {
 	w.node.uncount(w)
-	if w.link == nil {
+	if w.link == nil && w.hole == nil {
 		w.close()
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lingerTimeout)
 	defer cancel()
 	w.supersede()
-	_ = w.link.Drain(ctx) // so that there is room for the channels' last message
+	drain := func() { _ = w.hole.Drain(ctx) } // at most so long
+	if w.link != nil {
+		drain = func() { _ = w.link.Drain(ctx) }
+	}
+	drain() // so that there is room for the channels' last message
 	for _, c := range slices.Backward(w.dug) {
 		c.Close()
 	}
-	w.link.Shutdown(ctx)
+	if w.link != nil {
+		w.link.Shutdown(ctx)
+	} else {
+		drain()
+		w.hole.Close()
+	}
 	w.wg.Wait()
 }
 
@@ -107,6 +118,9 @@ func (w *way) close() {
 	}
 	if w.link != nil {
 		w.link.Close()
+	}
+	if w.hole != nil {
+		w.hole.Close()
 	}
 	w.wg.Wait()
 }

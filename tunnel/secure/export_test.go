@@ -70,3 +70,6 @@ func (c *Config) Refresh(peer identity.Identifier, text []byte) error {
 	}
 	return (&Channel{cfg: c, peer: peer}).refresh(&p)
 }
+
+// MayMove reports whether a channel may follow its initiator from one way to another.
+func MayMove(from, to *tunnel.Origin) bool { return mayMove(from, to) }

@@ -117,9 +117,10 @@ func (c *Channel) Flush() {
 // channel). Called with the receive lock. Whoever is between the two ends can do
 // this; the next frame that comes unaltered undoes it.
 //
-// From one link a channel moves to another. From or to another channel it does
-// not: gates have seen what it runs over, and channels could come to run over
-// each other in a circle.
+// From one link a channel moves to another, and from anywhere to a puncture,
+// which is agreed on for that. From or to another channel it does not: gates have
+// seen what it runs over, and channels could come to run over each other in a
+// circle.
 func (c *Channel) reroute(hops tunnel.Route) {
 	if hops.Size() > maxRoute {
 		return
@@ -146,7 +147,7 @@ func (c *Channel) move(under tunnel.Carrier, route tunnel.Route) bool {
 		w.route = route
 		return true
 	}
-	if w.under.Origin().Outer != nil || under.Origin().Outer != nil || other.under != under && other.busy() {
+	if other.under != under && other.busy() || !mayMove(w.under.Origin(), under.Origin()) {
 		return false
 	}
 	if under.Origin().Attach(c) != nil {
@@ -156,4 +157,8 @@ func (c *Channel) move(under tunnel.Carrier, route tunnel.Route) bool {
 	other.under, other.route = under, route
 	c.now = 1 - c.now
 	return true
+}
+
+func mayMove(from, to *tunnel.Origin) bool {
+	return to.Punctured || from.Outer == nil && to.Outer == nil
 }
