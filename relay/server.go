@@ -123,7 +123,7 @@ func (s *Server) newTarget(e *entry, m *tunnel.Message) (*target, error) {
 	if len(e.name) > maxNameLength || strings.Contains(e.name, "#") {
 		return nil, ErrName
 	}
-	path, back, err := s.Router.Path(m.Return)
+	path, back, err := s.Router.Path(s.Router.Direct(m.Return))
 	if err != nil || path.Origin() != m.Origin || back.Len() == 0 || back.Size() > maxRouteSize {
 		return nil, errors.New("relay: no usable way back")
 	}

@@ -164,6 +164,30 @@ func (e *Registration) dispatch(m *Message) error {
 	return e.handler.HandleMessage(m)
 }
 
+// A PassThrough is a handler that passes messages on to another worker and is in
+// their return route only because of that.
+type PassThrough interface {
+	Handler
+	PassesThrough()
+}
+
+// Direct returns a return route without the PassThroughs of this node that it
+// begins with: an answer need not go by way of them, and where the way back
+// must be a link or channel, as for streams, that is behind them.
+func (r *Router) Direct(route Route) Route {
+	for route.Len() > 0 {
+		e := r.lookup(route.First())
+		if e == nil {
+			break
+		}
+		if _, ok := e.handler.(PassThrough); !ok {
+			break
+		}
+		route = route.Rest()
+	}
+	return route
+}
+
 // Path returns the path that route begins with and what follows it: how an
 // answer along a return route leaves the node.
 func (r *Router) Path(route Route) (Path, Route, error) {

@@ -135,12 +135,13 @@ func (l *Listener) HandleMessage(m *tunnel.Message) error {
 	if msg.Kind != Ping {
 		return nil
 	}
-	path, back, err := l.Router.Path(m.Return)
+	ret := l.Router.Direct(m.Return)
+	path, back, err := l.Router.Path(ret)
 	if err != nil {
 		return err
 	}
 	origin := path.Origin()
-	if origin != m.Origin || !bytes.Equal(m.Return.First(), origin.Address()) || back.Len() == 0 {
+	if origin != m.Origin || !bytes.Equal(ret.First(), origin.Address()) || back.Len() == 0 {
 		return tunnel.ErrNoRoute // the answer would not go to who asks
 	}
 	r := &Request{listener: l, path: path, back: back.Clone()}

@@ -136,7 +136,7 @@ func send(path tunnel.Path, onward, ret tunnel.Route, payload []byte) error {
 
 // carrier returns the path that a return route begins with, and what follows.
 func carrier(r *tunnel.Router, ret tunnel.Route) (tunnel.Carrier, tunnel.Route, error) {
-	path, rest, err := r.Path(ret)
+	path, rest, err := r.Path(r.Direct(ret))
 	if err != nil {
 		return nil, tunnel.Route{}, err
 	}

@@ -125,7 +125,7 @@ func (c *Channel) reroute(hops tunnel.Route) {
 	if hops.Size() > maxRoute {
 		return
 	}
-	path, rest, err := c.cfg.Router.Path(hops)
+	path, rest, err := c.cfg.Router.Path(c.cfg.Router.Direct(hops))
 	if err != nil {
 		return
 	}

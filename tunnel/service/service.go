@@ -65,6 +65,9 @@ type Hop struct {
 	Self   tunnel.Address
 }
 
+// PassesThrough says that answers need not come by way of the hop.
+func (Hop) PassesThrough() {}
+
 // HandleMessage passes m on. m keeps its origin, so that gates behind the hop
 // see who sent it.
 func (h Hop) HandleMessage(m *tunnel.Message) error {
