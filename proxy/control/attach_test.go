@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -452,7 +453,7 @@ func TestAttachedReach(t *testing.T) {
 }
 
 // TestAttachedPolicies checks that the policy of an outlet decides on each stream,
-// as it is then.
+// as it is then, and on those that are open.
 func TestAttachedPolicies(t *testing.T) {
 	ctx := t.Context()
 	db, app := background(t, "db", openStore(t)), background(t, "app", openStore(t))
@@ -483,8 +484,21 @@ func TestAttachedPolicies(t *testing.T) {
 	if p, err := db.Client.Policy(ctx, resource); err != nil || !strings.Contains(p.Expression.String(), app.Identifier().String()) {
 		t.Errorf("%+v, %v", p, err)
 	}
+	open, err := net.Dial("tcp", binds["proven"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = open.Close() }()
+	_ = open.SetDeadline(time.Now().Add(20 * time.Second))
+	_, _ = io.WriteString(open, "hello")
+	if _, err := io.ReadFull(open, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
 	if err := db.Client.SetPolicy(ctx, control.SetPolicy{Resource: resource, Expression: *allow(db.Identifier())}); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := open.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a connection that was open: %v, want a reset", err)
 	}
 	refuses(t, binds["proven"])
 	if _, err := db.Client.DeleteOutlet(ctx, "outlet"); err != nil {

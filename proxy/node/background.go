@@ -81,7 +81,8 @@ type Background struct {
 	closed   bool
 	conns    map[tunnel.Address]*connection
 	channels map[tunnel.Address]*channel
-	ends     []*resource // listeners that were deleted: their links go on
+	ends     []*resource          // listeners that were deleted: their links go on
+	admitted map[admission]func() // how to end the channel; nil until there is one
 }
 
 // StartBackground starts a node that commands work with: a TCP listener, the

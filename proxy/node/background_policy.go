@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"time"
+
+	"go.uber.org/zap"
 
 	"ockam/proxy/state"
 	"ockam/tunnel"
@@ -118,6 +122,67 @@ func (b *Background) guard(r Resource) func(*tunnel.Origin) error {
 			return err
 		}
 		return p.Expr.Check(request)
+	}
+}
+
+// A guard decides on a stream over the origin of a channel. When it would decide
+// otherwise later, while the stream may still be open, it calls cut, which ends the
+// channel.
+type guard func(o *tunnel.Origin, cut func()) error
+
+// recheckInterval is how often it is looked whether those whose streams are open
+// would still be admitted: credentials expire, and policies change.
+const recheckInterval = time.Second
+
+// lasting returns the guard of a resource.
+func (b *Background) lasting(r Resource) guard {
+	check := b.guard(r)
+	return func(o *tunnel.Origin, cut func()) error {
+		if err := check(o); err != nil {
+			return err
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.admitted == nil && !b.closed {
+			b.admitted = make(map[admission]func())
+			b.n.wg.Go(b.recheck)
+		}
+		if b.admitted != nil {
+			b.admitted[admission{r, o}] = cut
+		}
+		return nil
+	}
+}
+
+// An admission is that streams of a resource may run over a channel.
+type admission struct {
+	Resource
+	origin *tunnel.Origin
+}
+
+// recheck ends the channels of those who would not be admitted any more, as long
+// as the node lives. A stream that is reset tells its peer that it has ended,
+// which would look like all there is; one whose channel ends is reset at both ends.
+func (b *Background) recheck() {
+	for tunnel.Sleep(b.n.life, recheckInterval) {
+		b.mu.Lock()
+		all := maps.Clone(b.admitted)
+		b.mu.Unlock()
+		for a, cut := range all {
+			err := a.origin.Err()
+			if err == nil && a.origin.Dependents() > 0 {
+				if err = b.guard(a.Resource)(a.origin); err != nil {
+					b.n.log.Warn("not admitted any more", zap.String("node", b.opt.Name), zap.Stringer("kind", a.Type),
+						zap.String("name", a.Name), zap.String("peer", a.origin.Peer), zap.Error(err))
+					cut()
+				}
+			}
+			if err != nil {
+				b.mu.Lock()
+				delete(b.admitted, a)
+				b.mu.Unlock()
+			}
+		}
 	}
 }
 

@@ -85,7 +85,7 @@ func (b *Background) CreateInlet(ctx context.Context, o InletOptions) (InletInfo
 	}
 	what := Resource{policy.TCPInlet, o.Alias}
 	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded || b.guards() {
-		extras.guard = b.guard(what)
+		extras.guard = b.lasting(what)
 	}
 	stored := new(state.Resource)
 	r, err := b.add(inletKey(o.Alias), stored, func() (*resource, error) {
@@ -181,10 +181,10 @@ func (b *Background) CreateOutlet(ctx context.Context, o OutletOptions) (OutletO
 }
 
 func (b *Background) createOutlet(ctx context.Context, o OutletOptions) (OutletOptions, error) {
-	var guard func(*tunnel.Origin) error
+	var admits guard
 	what := Resource{policy.TCPOutlet, o.Address}
 	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded || b.guards() {
-		guard = b.guard(what)
+		admits = b.lasting(what)
 	}
 	stored, err := state.NewResource(state.KindTCPOutlet, o.Address, o)
 	if err != nil {
@@ -198,7 +198,7 @@ func (b *Background) createOutlet(ctx context.Context, o OutletOptions) (OutletO
 			Name: o.Address, To: config.Socket{Network: "tcp", Address: o.To},
 			Allow: config.AllowList{Anyone: true}, TLS: o.TLS, Outside: o.Outside,
 		}
-		r, err := b.n.startOutletWith(spec, &config.TCPOutlet{Name: o.Address, To: spec.To}, guard)
+		r, err := b.n.startOutletWith(spec, &config.TCPOutlet{Name: o.Address, To: spec.To}, admits)
 		if r != nil {
 			r.view = o
 		}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"ockam/config"
-	"ockam/tunnel"
 	"ockam/tunnel/portal"
 	"ockam/tunnel/secure"
 )
@@ -36,7 +35,7 @@ type inletWays struct {
 	node    *Node
 	config  *config.TCPInlet
 	to      target
-	guard   func(*tunnel.Origin) error // decides on each stream; nil: none
+	guard   guard // decides on each stream; nil: none
 	current current
 	retired atomic.Int32
 	wg      sync.WaitGroup // watches of ways, and ways that live on
@@ -176,7 +175,7 @@ func (i *inletWays) open(ctx context.Context) (*portal.Stream, error) {
 
 func (i *inletWays) openOver(ctx context.Context, w *way) (*portal.Stream, error) {
 	if i.guard != nil {
-		if err := i.guard(w.path.Origin()); err != nil {
+		if err := i.guard(w.path.Origin(), w.cut); err != nil {
 			return nil, err
 		}
 	}

@@ -9,7 +9,6 @@ import (
 
 	"ockam/config"
 	"ockam/proxy"
-	"ockam/tunnel"
 	"ockam/tunnel/multiaddr"
 	"ockam/tunnel/secure"
 )
@@ -34,8 +33,8 @@ func (n *Node) startInlet(s inletSpec, c *config.TCPInlet) (*resource, error) {
 
 // inletExtras are what only a command can ask an inlet for.
 type inletExtras struct {
-	channels *secure.Config             // what channels on the way are made with; nil: the node's
-	guard    func(*tunnel.Origin) error // decides on each stream; nil: none
+	channels *secure.Config // what channels on the way are made with; nil: the node's
+	guard    guard          // decides on each stream; nil: none
 	// udp and udpOnly are those of InletOptions.
 	udp, udpOnly bool
 	certificates []multiaddr.Hop // whom to ask for one; empty: applications do without TLS

@@ -46,7 +46,7 @@ func (n *Node) startOutlet(s outletSpec, c *config.TCPOutlet) (*resource, error)
 
 // startOutletWith is startOutlet with a guard that also decides on each stream;
 // nil: none.
-func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, guard func(*tunnel.Origin) error) (*resource, error) {
+func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, admits guard) (*resource, error) {
 	who := n.everybody()
 	if !s.Allow.Anyone {
 		who = tunnel.Access{Open: []tunnel.Source{n.behind}}
@@ -60,8 +60,8 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, guard func(*tu
 		Router: n.router, Name: name, Access: who, Options: portal.Options{Budget: n.budget},
 		MaxConnections: s.Max, DialTimeout: targetTimeout, Events: n.connectionEvents("tcp_outlet", name, counts),
 		Admit: func(o *tunnel.Origin) error {
-			if guard != nil {
-				if err := guard(o); err != nil {
+			if admits != nil {
+				if err := admits(o, func() { n.hangUp(o) }); err != nil {
 					return err
 				}
 			}
@@ -84,7 +84,7 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, guard func(*tu
 		return nil, fmt.Errorf("%s%w", place(c.Range), err)
 	}
 	to := whom(s.Allow)
-	if guard != nil {
+	if admits != nil {
 		to = "those whom its policy admits"
 	}
 	n.event("outlet", s.Name, true, "offers %s to %s", s.To, to)

@@ -80,6 +80,13 @@ func (w *way) doubt() {
 	}
 }
 
+// cut ends the channel that the way ends with, and all that it carries.
+func (w *way) cut() {
+	if n := len(w.dug); n > 0 {
+		w.dug[n-1].Close()
+	}
+}
+
 // leave ends the way in good order: what has been sent over it arrives, if the
 // other side takes it within lingerTimeout.
 func (w *way) leave() {
