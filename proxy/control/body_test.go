@@ -228,6 +228,7 @@ func TestBodyRefused(t *testing.T) {
 		{"identifier of 31 bytes", "NodeStatus", "a301626e3102581fabababababababababababababababababababababababababababababababab03820280"},
 		{"identifier of 33 bytes", "NodeStatus", "a301626e31025821abababababababababababababababababababababababababababababababababab03820280"},
 		{"inlet without field 12", "CreateInlet", "a60182696c6f63616c686f7374192328024003626931 07f509f40bf4"},
+		{"inlet for an identifier of zeros", "CreateInlet", "a80182696c6f63616c686f7374192328024003626931 045820" + strings.Repeat("00", 32) + "07f509f40bf40cf4"},
 		{"outlet without field 6", "CreateOutlet", "a30182696c6f63616c686f737419232802f404f5"},
 		{"port above 65535", "OutletStatus", "a2018261681a000100000282004161"},
 		{"MultiAddr of an unknown protocol", "AddConsumer", "a201a10162636302420161"},

@@ -24,8 +24,17 @@ func identifier(key uint64, p *identity.Identifier) field {
 	return simple(key, p, appendIdentifier, (*decoder).identifier)
 }
 
+// optIdentifier is an optional identifier; the zero one is absent. On the wire it
+// is refused: who asks for it must not get what is open to everybody.
 func optIdentifier(key uint64, p *identity.Identifier) field {
-	return optional(identifier(key, p), func() bool { return p.IsZero() })
+	f := simple(key, p, appendIdentifier, func(d *decoder) (identity.Identifier, error) {
+		id, err := d.identifier()
+		if err == nil && id.IsZero() {
+			err = fmt.Errorf("%w: an identifier of zeros is nobody's", ErrMalformed)
+		}
+		return id, err
+	})
+	return optional(f, func() bool { return p.IsZero() })
 }
 
 // optIdentifiers is an optional list; nil is absent, which is not the same as
