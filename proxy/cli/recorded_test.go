@@ -143,6 +143,38 @@ var decided = map[string]string{
 	"channels that fail / send --from right after that":                                   "a node answers many at a time",
 	"channels that fail / create: no such listener, OCKAM_DEFAULT_TIMEOUT=2s in the node": "the time is not told",
 
+	"failures and duplicates / the running node after that":                     "a configuration touches no node but its own, and leaves nothing when it fails",
+	"failures and duplicates / node list after that":                            "a configuration touches no node but its own, and leaves nothing when it fails",
+	"failures and duplicates / node create n1":                                  "a configuration touches no node but its own, and leaves nothing when it fails",
+	"failures and duplicates / node list after a late failure":                  "a configuration touches no node but its own, and leaves nothing when it fails",
+	"failures and duplicates / node show after a late failure":                  "a configuration touches no node but its own, and leaves nothing when it fails",
+	"failures and duplicates / node list --jq .[]|{node_name,status}":           "a configuration touches no node but its own, and leaves nothing when it fails",
+	"failures and duplicates / run: node options that node configurations lack": "there is no rendezvous server unless one is named",
+	"failures and duplicates / worker list --at rn":                             "our nodes need fewer workers",
+	"options of create / create --variable with an empty value":                 "the one before it makes the identity",
+	"run / run: vault and identity":                                             "the recording has the identifier itself",
+	"run / run: identities":                                                     "with several vaults the default one is used",
+	"run / identity list --jq .[]|{name,vault_name}":                            "the one before it makes more identities",
+	"run / run: everything":                                                     "the policy has a sentence of its own",
+	"run / run: influxdb is ignored":                                            "a warning tells of it",
+	"run / run: unknown key":                                                    "a warning tells of it; in a script",
+	"run / run: default file ockam.yml wins":                                    "the recorder writes the file; in a script",
+	"run / run: default file ockam.yaml":                                        "the recorder writes the file; in a script",
+	"run / run: path":                                                           "the recorder writes the file; in a script",
+	"run / run: missing path":                                                   "the recorder writes the file; in a script",
+	"run / node list --jq .[].node_name":                                        "the recorder writes the file; in a script",
+	"node configurations / not YAML":                                            "the parser names another line",
+	"node configurations / unknown key":                                         "a warning tells of it",
+	"node configurations / udp is not available":                                "a warning tells of it",
+	"node configurations / inlets: order of results":                            "the recording has a port of its own",
+	"node configurations / relay named":                                         "the node n has not been deleted by another configuration",
+	"node configurations / relay list --to r1 --jq .[].name":                    "the node n has not been deleted by another configuration",
+	"node configurations / relays: list of named":                               "the node n has not been deleted by another configuration",
+	"node configurations / relay list --to r2 --jq .[].name":                    "the node n has not been deleted by another configuration",
+	"node configurations / policies: list, default node":                        "the default node is another one",
+	"variables / null value":                                                    "the place of the mistake is more exact",
+	"variables / float value":                                                   "the place of the mistake is more exact",
+
 	"damaged state / database is not a database":    "the recorder damages the file; tested beside the store",
 	"read only home / OCKAM_HOME cannot be created": "the message has no number of the system",
 }
@@ -157,18 +189,11 @@ var prepared = map[string]string{
 func TestRecorded(t *testing.T) {
 	rendezvous := startRendezvous(t)
 	for file, least := range map[string]int64{"system": 45, "identity": 25, "vault": 40, "credential": 35} {
-		b, err := os.ReadFile("testdata/recorded-" + file + ".json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var all struct{ Cases []recording }
-		if err := json.Unmarshal(b, &all); err != nil {
-			t.Fatal(err)
-		}
+		all := recordings(t, file)
 		var ran atomic.Int64
 		made, dir := homes{}, t.TempDir()
 		t.Run(file, func(t *testing.T) {
-			for i, r := range all.Cases {
+			for i, r := range all {
 				t.Run(fmt.Sprintf("%03d %s", i, r.Name), func(t *testing.T) {
 					r.meetAt(rendezvous)
 					if why := r.adapt(); why != "" {
@@ -181,7 +206,7 @@ func TestRecorded(t *testing.T) {
 				})
 			}
 		})
-		t.Logf("%s: %d of %d recordings are replayed", file, ran.Load(), len(all.Cases))
+		t.Logf("%s: %d of %d recordings are replayed", file, ran.Load(), len(all))
 		if ran.Load() < least {
 			t.Errorf("%d recordings of %s are replayed, want %d", ran.Load(), file, least)
 		}
@@ -227,6 +252,20 @@ func (r *recording) meetAt(addr string) {
 	for name, value := range r.Env {
 		r.Env[name] = strings.ReplaceAll(value, "127.0.0.1:<PORT>", addr)
 	}
+}
+
+// recordings reads a file of recordings.
+func recordings(t *testing.T, file string) []recording {
+	t.Helper()
+	b, err := os.ReadFile("testdata/recorded-" + file + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all struct{ Cases []recording }
+	if err := json.Unmarshal(b, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all.Cases
 }
 
 // adapt puts in the stand-ins. It says why a recording cannot be replayed.
