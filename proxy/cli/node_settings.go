@@ -82,7 +82,7 @@ type launchConfiguration struct {
 
 type launchListener struct {
 	Address    string                `json:"address,omitempty"`
-	Authorized []identity.Identifier `json:"authorized_identifiers,omitempty"`
+	Authorized []identity.Identifier `json:"authorized_identifiers,omitzero"` // none is nobody, absent anyone
 	Disabled   bool                  `json:"disabled,omitempty"`
 	Identity   string                `json:"identity,omitempty"`
 }

@@ -83,6 +83,7 @@ type Background struct {
 	channels map[tunnel.Address]*channel
 	ends     []*resource          // listeners that were deleted: their links go on
 	admitted map[admission]func() // how to end the channel; nil until there is one
+	echoes   map[*tunnel.Origin]echoing
 }
 
 // StartBackground starts a node that commands work with: a TCP listener, the
@@ -300,9 +301,32 @@ func (b *Background) shutdown(drain time.Duration) {
 		b.change.Unlock() //nolint:staticcheck // waits for what is being made
 		stop(ctx, []*Node{b.n})
 		stopAll(ctx, ends)
+		b.leaveAll()
 		b.end()
 		b.n.wg.Wait()
 	})
+}
+
+// leaveAll ends the channels and connections that commands opened in good order.
+func (b *Background) leaveAll() {
+	ctx, cancel := context.WithTimeout(context.Background(), lingerTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	b.mu.Lock()
+	for _, c := range b.channels {
+		wg.Go(func() {
+			c.stop()
+			<-c.ended
+		})
+	}
+	b.mu.Unlock()
+	wg.Wait()
+	b.mu.Lock()
+	for _, c := range b.conns {
+		wg.Go(func() { c.link.Shutdown(ctx) })
+	}
+	b.mu.Unlock()
+	wg.Wait()
 }
 
 func (n *Node) put(k key, r *resource) {

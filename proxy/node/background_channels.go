@@ -22,6 +22,8 @@ type channel struct {
 	info ChannelInfo
 	way  *way
 	stop context.CancelFunc
+
+	ended chan struct{} // closed when it has
 }
 
 // ChannelOptions say how a secure channel is opened.
@@ -80,7 +82,7 @@ func (b *Background) CreateChannel(ctx context.Context, o ChannelOptions) (Chann
 
 func (b *Background) keepChannel(w *way, hops []multiaddr.Hop, o ChannelOptions) (ChannelInfo, error) {
 	s := w.dug[len(w.dug)-1]
-	c := &channel{way: w, info: ChannelInfo{
+	c := &channel{way: w, ended: make(chan struct{}), info: ChannelInfo{
 		Address: s.Address(), Route: channelRoute(w, hops), Peer: s.Peer(), Authorized: o.Authorized, Flow: flowID(),
 	}}
 	ctx, stop := context.WithCancel(b.n.life)
@@ -94,6 +96,7 @@ func (b *Background) keepChannel(w *way, hops []multiaddr.Hop, o ChannelOptions)
 	}
 	b.channels[c.info.Address] = c
 	b.n.wg.Go(func() {
+		defer close(c.ended)
 		defer stop()
 		err := b.n.watch(ctx, w)
 		if err == nil {
@@ -178,8 +181,8 @@ func (b *Background) DeleteChannel(a tunnel.Address) error {
 // stored of it.
 type ChannelListenerOptions struct {
 	Address    string                `json:"address"`
-	Authorized []identity.Identifier `json:"authorized,omitempty"` // who may connect; nil: anyone
-	Identity   string                `json:"identity,omitempty"`   // name of a stored identity; empty: the node's
+	Authorized []identity.Identifier `json:"authorized,omitzero"` // who may connect; nil: anyone
+	Identity   string                `json:"identity,omitempty"`  // name of a stored identity; empty: the node's
 	Flow       string                `json:"-"`
 }
 

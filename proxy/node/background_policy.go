@@ -35,9 +35,9 @@ type ResourcePolicy struct {
 	Expr policy.Expr
 }
 
-// SetPolicy stores a policy. Those of inlets and outlets that were made with one
-// are looked up for every stream that is opened; others are kept for when there
-// is an authority.
+// SetPolicy stores a policy. Those of inlets and outlets that were made with one,
+// and with an authority all, decide on every stream that is opened, and, within
+// recheckInterval, on those that are open.
 func (b *Background) SetPolicy(ctx context.Context, p ResourcePolicy) error {
 	if err := p.Expr.Valid(); err != nil {
 		return fmt.Errorf("%w: %w", ErrBadRequest, err)
@@ -154,6 +154,22 @@ func (b *Background) lasting(r Resource) guard {
 	}
 }
 
+// hangUp ends a channel, whoever opened it.
+func (b *Background) hangUp(o *tunnel.Origin) {
+	b.n.hangUp(o)
+	var ways []*way
+	b.mu.Lock()
+	for _, c := range b.channels {
+		if c.way.path.Origin() == o {
+			ways = append(ways, c.way)
+		}
+	}
+	b.mu.Unlock()
+	for _, w := range ways {
+		w.cut()
+	}
+}
+
 // An admission is that streams of a resource may run over a channel.
 type admission struct {
 	Resource
@@ -163,36 +179,48 @@ type admission struct {
 // recheck ends the channels of those who would not be admitted any more, as long
 // as the node lives. A stream that is reset tells its peer that it has ended,
 // which would look like all there is; one whose channel ends is reset at both ends.
+// What else the channel carries is lost as well, also where the peer was admitted
+// to the resource earlier and uses another one now.
 func (b *Background) recheck() {
 	for tunnel.Sleep(b.n.life, recheckInterval) {
 		b.mu.Lock()
 		all := maps.Clone(b.admitted)
 		b.mu.Unlock()
 		for a, cut := range all {
-			err := a.origin.Err()
-			if err == nil && a.origin.Dependents() > 0 {
-				if err = b.guard(a.Resource)(a.origin); err != nil {
-					b.n.log.Warn("not admitted any more", zap.String("node", b.opt.Name), zap.Stringer("kind", a.Type),
-						zap.String("name", a.Name), zap.String("peer", a.origin.Peer), zap.Error(err))
-					cut()
-				}
-			}
-			if err != nil {
+			if a.origin.Err() != nil {
 				b.mu.Lock()
 				delete(b.admitted, a)
 				b.mu.Unlock()
+				continue
+			}
+			if a.origin.Dependents() == 0 {
+				continue
+			}
+			if err := b.guard(a.Resource)(a.origin); err != nil {
+				b.n.log.Warn("not admitted any more", zap.String("node", b.opt.Name), zap.Stringer("kind", a.Type),
+					zap.String("name", a.Name), zap.String("peer", a.origin.Peer), zap.Error(err))
+				cut()
 			}
 		}
 	}
 }
 
-// protect stores the policy that a resource was given when it was made.
-func (b *Background) protect(ctx context.Context, r Resource, e *policy.Expr) error {
+// protect stores the policy that a resource is given when it is made. Undo puts
+// back what there was, if the resource cannot be made.
+func (b *Background) protect(ctx context.Context, r Resource, e *policy.Expr) (undo func() error, err error) {
 	if e == nil {
-		return nil
+		return func() error { return nil }, nil
 	}
 	if b.opt.InMemory {
-		return fmt.Errorf("%w: a policy in a node that stores nothing", ErrBadRequest)
+		return nil, fmt.Errorf("%w: a policy in a node that stores nothing", ErrBadRequest)
 	}
-	return b.SetPolicy(ctx, ResourcePolicy{r, *e})
+	before, err := b.Policy(ctx, r)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
+	undo = func() error { return b.SetPolicy(ctx, before) }
+	if err != nil {
+		undo = func() error { return b.DeletePolicy(ctx, r) }
+	}
+	return undo, b.SetPolicy(ctx, ResourcePolicy{r, *e})
 }

@@ -89,13 +89,14 @@ func (b *Background) CreateInlet(ctx context.Context, o InletOptions) (InletInfo
 	}
 	stored := new(state.Resource)
 	r, err := b.add(inletKey(o.Alias), stored, func() (*resource, error) {
-		if err := b.protect(ctx, what, o.Policy); err != nil {
+		undo, err := b.protect(ctx, what, o.Policy)
+		if err != nil {
 			return nil, err
 		}
 		spec := inletSpec{Name: o.Alias, From: config.Socket{Network: "tcp", Address: o.From}, To: o.To.String(), Allow: onlyTo(o.Authorized)}
 		r, err := b.n.startInletWith(spec, &config.TCPInlet{Name: o.Alias, From: spec.From, To: o.To}, extras)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, undo())
 		}
 		o.From = r.view.(*listening).addr // the same port after a restart
 		r.spec = inletResource{spec, o}
@@ -184,14 +185,16 @@ func (b *Background) createOutlet(ctx context.Context, o OutletOptions) (OutletO
 	var admits guard
 	what := Resource{policy.TCPOutlet, o.Address}
 	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded || b.guards() {
-		admits = b.lasting(what)
+		lasting := b.lasting(what)
+		admits = func(o *tunnel.Origin, _ func()) error { return lasting(o, func() { b.hangUp(o) }) }
 	}
 	stored, err := state.NewResource(state.KindTCPOutlet, o.Address, o)
 	if err != nil {
 		return o, err
 	}
 	_, err = b.add(outletKey(o.Address), &stored, func() (*resource, error) {
-		if err := b.protect(ctx, what, o.Policy); err != nil {
+		undo, err := b.protect(ctx, what, o.Policy)
+		if err != nil {
 			return nil, err
 		}
 		spec := outletSpec{
@@ -199,10 +202,11 @@ func (b *Background) createOutlet(ctx context.Context, o OutletOptions) (OutletO
 			Allow: config.AllowList{Anyone: true}, TLS: o.TLS, Outside: o.Outside,
 		}
 		r, err := b.n.startOutletWith(spec, &config.TCPOutlet{Name: o.Address, To: spec.To}, admits)
-		if r != nil {
-			r.view = o
+		if err != nil {
+			return nil, errors.Join(err, undo())
 		}
-		return r, err
+		r.view = o
+		return r, nil
 	})
 	return o, err
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"ockam/proxy/state"
@@ -41,9 +42,41 @@ func (b *Background) trust() error {
 		if m.Origin == nil { // a worker of this node
 			return nil
 		}
-		return b.guard(Resource{policy.Echoer, "echo"})(m.Origin)
+		return b.mayEcho(m.Origin)
 	}
 	return nil
+}
+
+// An echoing is a decision on who uses the echo service. It counts for a short
+// time, since each message of a peer would ask the database otherwise.
+type echoing struct {
+	err   error
+	until time.Time
+}
+
+// maxEchoing is how many decisions are kept before those of ended channels are
+// looked for.
+const maxEchoing = 1024
+
+func (b *Background) mayEcho(o *tunnel.Origin) error {
+	now := time.Now()
+	b.mu.Lock()
+	known, ok := b.echoes[o]
+	b.mu.Unlock()
+	if ok && now.Before(known.until) {
+		return known.err
+	}
+	err := b.guard(Resource{policy.Echoer, "echo"})(o)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.echoes == nil {
+		b.echoes = make(map[*tunnel.Origin]echoing)
+	}
+	if len(b.echoes) >= maxEchoing {
+		maps.DeleteFunc(b.echoes, func(_ *tunnel.Origin, e echoing) bool { return now.After(e.until) })
+	}
+	b.echoes[o] = echoing{err, now.Add(recheckInterval)}
+	return err
 }
 
 // presents returns what gives the credential that channels in the name of id
@@ -123,7 +156,8 @@ const relayAttribute = "ockam-relay"
 
 // admitsRelay decides on who registers a name at a node with an authority.
 func (b *Background) admitsRelay(m *tunnel.Message, name string) error {
-	if err := b.guard(Resource{policy.Relay, relay.ServiceName})(m.Origin); err != nil {
+	o := m.Origin
+	if err := b.lasting(Resource{policy.Relay, relay.ServiceName})(o, func() { b.hangUp(o) }); err != nil {
 		return err
 	}
 	r := new(policy.Request)

@@ -22,6 +22,7 @@ func (b *Background) startPunctures() error {
 	l := &puncture.Listener{
 		Config: puncture.Config{Router: b.n.router, Rendezvous: b.n.rendezvous, Group: b.n.holes},
 		Open:   []tunnel.Source{b.n.behind},
+		Gate:   b.n.echoGate, // with an authority, who may not even use the echo service gets no datagrams sent
 		Failed: func(err error) { b.n.log.Info("no path over UDP, or no more", zapErr(err)) },
 	}
 	if err := l.Register(); err != nil {
@@ -122,5 +123,6 @@ func (n *Node) direct(ctx context.Context, main *way, to target) (*way, error) {
 	for w.rest = main.rest; w.rest.Len() > 1; {
 		w.rest = w.rest.Rest()
 	}
+	n.count(w)
 	return w, nil
 }

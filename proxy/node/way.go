@@ -82,8 +82,8 @@ func (w *way) doubt() {
 
 // cut ends the channel that the way ends with, and all that it carries.
 func (w *way) cut() {
-	if n := len(w.dug); n > 0 {
-		w.dug[n-1].Close()
+	if c, ok := w.path.(*secure.Channel); ok { // it may be one that a command opened
+		c.Close()
 	}
 }
 

@@ -17,6 +17,9 @@ const Name = "udp"
 // maxPunctures is how many punctures a listener has at a time, for all who ask.
 const maxPunctures = 64
 
+// maxEach is how many of them are of one link or channel.
+const maxEach = 16
+
 // answerTimeout bounds the wait for the other side's offer.
 const answerTimeout = 10 * time.Second
 
@@ -67,6 +70,7 @@ func (p *Puncture) initiate(ctx context.Context, path tunnel.Path, route tunnel.
 type Listener struct {
 	Config
 	Open []tunnel.Source // to whom on the network it is open
+	Gate tunnel.Gate     // decides on each request; nil lets all pass
 	// Failed, if set, is told why a puncture that was asked for did not come about,
 	// or ended.
 	Failed func(error)
@@ -78,6 +82,7 @@ type Listener struct {
 	ctx    context.Context // of the punctures; nil when none may begin
 	cancel context.CancelFunc
 	busy   int
+	each   map[*tunnel.Origin]int // of busy, by who asked
 }
 
 // Register makes the listener reachable: from then on it makes punctures, and
@@ -88,7 +93,7 @@ func (l *Listener) Register() error {
 	if l.reg != nil {
 		return nil
 	}
-	reg, err := l.Router.Handle(tunnel.LocalAddress(Name), tunnel.HandlerFunc(l.handle), tunnel.Access{Open: l.Open})
+	reg, err := l.Router.Handle(tunnel.LocalAddress(Name), tunnel.HandlerFunc(l.handle), tunnel.Access{Open: l.Open, Gate: l.Gate})
 	if err != nil {
 		return err
 	}
@@ -130,15 +135,23 @@ func (l *Listener) handle(m *tunnel.Message) error {
 	back = back.Clone()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ctx == nil || l.busy >= maxPunctures {
+	origin := m.Origin
+	if l.ctx == nil || l.busy >= maxPunctures || l.each[origin] >= maxEach {
 		return errors.New("puncture: too many at a time")
 	}
+	if l.each == nil {
+		l.each = make(map[*tunnel.Origin]int)
+	}
 	l.busy++
+	l.each[origin]++
 	ctx := l.ctx
 	l.wg.Go(func() {
 		err := l.respond(ctx, path, back, offer)
 		l.mu.Lock()
 		l.busy--
+		if l.each[origin]--; l.each[origin] == 0 {
+			delete(l.each, origin)
+		}
 		l.mu.Unlock()
 		if err != nil && l.Failed != nil && ctx.Err() == nil {
 			l.Failed(err)
