@@ -13,6 +13,9 @@ import (
 // put into it.
 const maxRecipe = 1 << 20
 
+// maxUnknown is how many unknown variables are told at once.
+const maxUnknown = 20
+
 var errTooLarge = errors.New("larger than 1 MiB")
 
 // RecipeOptions change how a recipe is read. The zero value reads the
@@ -47,7 +50,7 @@ func (o RecipeOptions) Lookup(name string) (string, bool) {
 func expand(text string, lookup func(string) (string, bool)) (string, error) {
 	var b strings.Builder
 	var unknown []error
-	line := 1
+	line, unclosed := 1, false
 	value := func(name, def string, hasDef bool) {
 		v, ok := lookup(name)
 		switch {
@@ -55,7 +58,7 @@ func expand(text string, lookup func(string) (string, bool)) (string, error) {
 			b.WriteString(v)
 		case hasDef:
 			b.WriteString(def)
-		default:
+		case len(unknown) < maxUnknown:
 			unknown = append(unknown, fmt.Errorf(
 				"line %d: the variable '%s' was not found: set it in the environment, by --variable, or under \"variables:\"; $$ is a dollar", line, name))
 		}
@@ -72,11 +75,17 @@ func expand(text string, lookup func(string) (string, bool)) (string, error) {
 		}
 		rest := text[1:]
 		name := variableName(rest)
-		switch inner, after, closed := strings.Cut(strings.TrimPrefix(rest, "{"), "}"); {
+		end := -1 // of what stands in braces
+		if strings.HasPrefix(rest, "{") && !unclosed {
+			end = strings.IndexByte(rest, '}')
+			unclosed = end < 0 // and so is whatever follows
+		}
+		switch {
 		case strings.HasPrefix(rest, "$"):
 			b.WriteByte('$')
 			text = rest[1:]
-		case strings.HasPrefix(rest, "{") && closed:
+		case end > 0:
+			inner, after := rest[1:end], rest[end+1:]
 			name, def, hasDef := cutDefault(inner)
 			value(name, def, hasDef)
 			line += strings.Count(inner, "\n")

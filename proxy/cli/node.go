@@ -46,7 +46,8 @@ process, until SIGINT, SIGTERM or SIGHUP.
 A configuration says what the node has: inlets, outlets, relays, policies. It is a
 file, a URL (also host:port/path), or the text of --configuration, in the YAML of
 the reference implementation; or a file of ours, NAME.hcl, with one node. What is
-said on the command line wins over it. If anything in it fails the node is deleted.
+said on the command line wins over it. If anything in it fails a new node is
+deleted, and one that was there before is stopped again.
 
 With --authority-identity the node believes the credentials of that authority, and
 its policies decide on who uses it: at first, whoever has such a credential. With
@@ -108,6 +109,9 @@ Prometheus) over HTTP, on this machine alone; ockam node show tells where.`,
 		}
 		o.HTTP = o.HTTP || f.Changed("http-server-port")
 		o.Authority, o.Scope = o.trust.authority.String(), o.trust.scope
+		if o.UDP {
+			o.Rendezvous = rendezvousServer()
+		}
 		return nil
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -126,7 +130,7 @@ Prometheus) over HTTP, on this machine alone; ockam node show tells where.`,
 		if err := errors.Join(checkNodeName(o.name), o.trust.check()); err != nil {
 			return err
 		}
-		if o.UDP && rendezvousServer() == "" && !o.child {
+		if o.UDP && o.Rendezvous == "" && !o.child {
 			c.say(markWarning, "--udp has no effect without a rendezvous server: name one in OCKAM_RENDEZVOUS_SERVER")
 		}
 		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -267,6 +268,7 @@ type nodeBefore struct {
 	name      string
 	rec       *state.Node // nil if there was none
 	resources map[[2]string]bool
+	policies  []state.Policy
 }
 
 func (s *store) before(ctx context.Context, name string) (*nodeBefore, error) {
@@ -282,6 +284,9 @@ func (s *store) before(ctx context.Context, name string) (*nodeBefore, error) {
 	all, err := s.NodeResources(ctx, name, "")
 	for _, e := range all {
 		was.resources[[2]string{e.Kind, e.Name}] = true
+	}
+	if err == nil {
+		was.policies, err = s.Policies(ctx, name)
 	}
 	return was, err
 }
@@ -308,9 +313,19 @@ func (c *console) undo(ctx context.Context, s *store, was *nodeBefore) error {
 			err = errors.Join(err, s.DeleteResource(ctx, was.name, e.Kind, e.Name))
 		}
 	}
-	_, changed := s.UpdateNode(ctx, was.name, func(n *state.Node) error {
-		n.Identity, n.ListenerAddress, n.Options = was.rec.Identity, was.rec.ListenerAddress, was.rec.Options
-		return nil
-	})
-	return errors.Join(err, changed)
+	return errors.Join(err, s.putPoliciesBack(ctx, was), s.putBack(ctx, was.name, was.rec))
+}
+
+// putPoliciesBack makes the policies of a node what they were.
+func (s *store) putPoliciesBack(ctx context.Context, was *nodeBefore) error {
+	now, err := s.Policies(ctx, was.name)
+	for _, p := range now {
+		if !slices.ContainsFunc(was.policies, func(b state.Policy) bool { return b.Resource == p.Resource && b.OfType == p.OfType }) {
+			err = errors.Join(err, s.DeletePolicy(ctx, was.name, p))
+		}
+	}
+	for _, p := range was.policies {
+		err = errors.Join(err, s.PutPolicy(ctx, was.name, p))
+	}
+	return err
 }

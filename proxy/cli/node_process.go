@@ -144,6 +144,10 @@ func (c *console) startProcess(ctx context.Context, s *store, o *nodeOptions) er
 	if err != nil {
 		return err
 	}
+	before, err := s.NamedNode(ctx, o.name)
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return err
+	}
 	log, err := openNodeLog(o.name)
 	if err != nil {
 		return err
@@ -175,7 +179,7 @@ func (c *console) startProcess(ctx context.Context, s *store, o *nodeOptions) er
 	if child.ProcessState.ExitCode() == exitCannotCreate {
 		failed.status = exitCannotCreate
 	}
-	return failed
+	return errors.Join(failed, s.putBack(context.WithoutCancel(ctx), o.name, before)) // it may have been killed before it could
 }
 
 // openNodeLog opens the log of a node, to be written at its end.
@@ -213,6 +217,9 @@ func (c *console) nodeCommand(o *nodeOptions, identity string) (*exec.Cmd, error
 		return nil, err
 	}
 	child := exec.Command(program, append(append(args, settings...), "--", o.name)...)
+	if o.Rendezvous != "" { // that of when the node was made
+		child.Env = append(os.Environ(), "OCKAM_RENDEZVOUS_SERVER="+o.Rendezvous)
+	}
 	child.SysProcAttr = ownSession()
 	return child, nil
 }

@@ -52,7 +52,15 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 		unlock()
 		return nil, errors.New("who started the node has ended")
 	}
-	rec, created, err := s.recordNode(ctx, o, c.verbosity)
+	was, err := s.NamedNode(ctx, o.name)
+	if errors.Is(err, state.ErrNotFound) {
+		was, err = nil, nil
+	}
+	var rec *state.Node
+	var created bool
+	if err == nil {
+		rec, created, err = s.recordNode(ctx, o, c.verbosity)
+	}
 	if err != nil {
 		unlock()
 		return nil, err
@@ -62,10 +70,7 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 		if err == nil {
 			return
 		}
-		err = errors.Join(err, n.close(context.WithoutCancel(ctx)))
-		if created {
-			err = errors.Join(err, s.DeleteNode(context.WithoutCancel(ctx), o.name))
-		}
+		err = errors.Join(err, n.close(context.WithoutCancel(ctx)), s.putBack(context.WithoutCancel(ctx), o.name, was))
 	}()
 	if o.HTTP {
 		if n.web, err = listenHTTP(ctx, o.HTTPPort, rec.HTTPAddress); err != nil {
@@ -78,7 +83,7 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 		NoDefaultServices: o.Launch != nil, ChannelListener: o.Launch.listener(), Trust: trust,
 	}
 	if o.UDP {
-		options.Rendezvous = rendezvousServer()
+		options.Rendezvous = o.Rendezvous
 	}
 	n.node, err = node.StartBackground(ctx, options)
 	if errors.Is(err, node.ErrChannelListener) {
@@ -184,6 +189,26 @@ func (s *store) lockNode(ctx context.Context, name string) (unlock func(), err e
 			return nil, err
 		}
 	}
+}
+
+// putBack makes the record of a node that could not be started what it was
+// before; nil: there was none. One that runs all the same is left alone.
+func (s *store) putBack(ctx context.Context, name string, was *state.Node) error {
+	rec, err := s.NamedNode(ctx, name)
+	switch {
+	case errors.Is(err, state.ErrNotFound) || err == nil && rec.Running():
+		return nil
+	case err != nil:
+		return err
+	case was == nil:
+		return s.DeleteNode(ctx, name)
+	}
+	_, err = s.UpdateNode(ctx, name, func(n *state.Node) error {
+		n.Identity, n.Options, n.Verbosity = was.Identity, was.Options, was.Verbosity
+		n.ListenerAddress, n.HTTPAddress = was.ListenerAddress, was.HTTPAddress
+		return nil
+	})
+	return err
 }
 
 // recordNode makes the record of a node, or changes the one that there is.

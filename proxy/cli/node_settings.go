@@ -23,7 +23,9 @@ type nodeSettings struct {
 	// Authority is the change history of the authority, in hex.
 	Authority string `json:"authority_identity,omitempty"`
 	Scope     string `json:"credential_scope,omitempty"`
-	UDP       bool   `json:"udp,omitempty"`
+	// UDP says that paths over UDP are looked for, with the help of Rendezvous.
+	UDP        bool   `json:"udp,omitempty"`
+	Rendezvous string `json:"rendezvous_server,omitempty"`
 }
 
 // settingsOf returns the settings that are kept with a record.

@@ -64,7 +64,11 @@ func (r *recipe) check(ctx context.Context) error {
 
 func (r *recipe) checkStep(ctx context.Context, s config.Step) error {
 	if what := laterSteps[s.Command]; what != "" {
-		return fmt.Errorf("%s not possible in this version; leave it out", what)
+		advice := "leave it out"
+		if s.Command == config.TicketStep && s.Name != "" && s.Name == getenv("ENROLLMENT_TICKET") {
+			advice = "ENROLLMENT_TICKET in the environment asks for it: unset it"
+		}
+		return fmt.Errorf("%s not possible in this version; %s", what, advice)
 	}
 	if s.Command == config.NodeStep {
 		if err := checkNodeName(s.Name); err != nil {

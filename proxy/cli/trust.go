@@ -49,7 +49,7 @@ func trustOptions(cmd *cobra.Command) *trustFlags {
 	f.StringVar(&t.project, "project", "", "the project whose authority is believed")
 	f.Var(&t.authority, "authority-identity", "change history, in hex, of the authority whose credentials are believed")
 	f.Var(&t.route, "authority-route", "where the authority issues credentials")
-	f.StringVar(&t.scope, "credential-scope", "", "scope of the stored credential, by that authority, that is presented")
+	f.StringVar(&t.scope, "credential-scope", "", "scope of the stored credential, by that authority, that is presented; nothing without --authority-identity")
 	return t
 }
 

@@ -64,8 +64,23 @@ func (w *Web) Serve(ctx context.Context, l net.Listener) error {
 	return errors.Join(err, s.Close())
 }
 
+// ofThisMachine reports whether the host that a request is for is this machine by a name
+// or address that nobody else can give away: a web page whose name leads here
+// must not read what the node tells.
+func ofThisMachine(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "" || host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
 // ServeHTTP answers a request; see http.Handler.
 func (w *Web) ServeHTTP(out http.ResponseWriter, r *http.Request) {
+	if !ofThisMachine(r.Host) {
+		out.WriteHeader(http.StatusNotFound)
+		return
+	}
 	// Empty parts of the path mean nothing, as in the reference implementation.
 	path := strings.FieldsFunc(r.URL.Path, func(c rune) bool { return c == '/' })
 	switch r.Method + " " + strings.Join(path, "/") {

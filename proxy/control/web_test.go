@@ -97,7 +97,8 @@ func TestWebRecorded(t *testing.T) {
 		if item.Request == "GET /show HTTP/1.1\r\n\r\n" {
 			item.Status, item.Length = http.StatusBadRequest, 1 // net/http wants a host in 1.1
 		}
-		r, body := request(t, addr, item.Request)
+		// The reference takes any host, ours those of this machine.
+		r, body := request(t, addr, strings.ReplaceAll(item.Request, "Host: x\r\n", "Host: localhost\r\n"))
 		if r.StatusCode != item.Status {
 			t.Errorf("%q: status %d, want %d", item.Request, r.StatusCode, item.Status)
 		}
@@ -107,6 +108,21 @@ func TestWebRecorded(t *testing.T) {
 		}
 		if r.StatusCode == http.StatusOK && r.Request.Method == http.MethodGet && r.Header.Get("Content-Length") != strconv.Itoa(len(body)) {
 			t.Errorf("%q: headers %v", item.Request, r.Header)
+		}
+	}
+}
+
+// TestWebHosts checks that a web page whose name leads to this machine reads
+// nothing of a node.
+func TestWebHosts(t *testing.T) {
+	addr, _ := webOf(t, background(t, "n", openStore(t)))
+	_, port, _ := net.SplitHostPort(addr)
+	for host, want := range map[string]int{
+		"example.com": 404, "example.com:" + port: 404, "10.0.0.1": 404, "localhost.example.com": 404,
+		"localhost": 200, "localhost:" + port: 200, "127.0.0.1:" + port: 200, "[::1]:" + port: 200,
+	} {
+		if r, _ := request(t, addr, "GET /show HTTP/1.1\r\nHost: "+host+"\r\n\r\n"); r.StatusCode != want {
+			t.Errorf("for the host %s: %d, want %d", host, r.StatusCode, want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -95,4 +96,32 @@ func TestLayers(t *testing.T) {
 
 func relative(path string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(path, module), "/")
+}
+
+// TestDrawings compares the drawings of the layers, and looks for every package in
+// them.
+func TestDrawings(t *testing.T) {
+	drawing := func(path string) (rows []string) {
+		b, err := os.ReadFile(filepath.Join("..", "..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			if len(line) > 4 && line[0] == ' ' && line[1] >= '0' && line[1] <= '6' && line[2:5] == "   " {
+				rows = append(rows, line)
+			}
+		}
+		return rows
+	}
+	rows := drawing("docs/architecture.md")
+	if inReadme := drawing("README.md"); len(rows) != 7 || !slices.Equal(rows, inReadme) {
+		t.Errorf("docs/architecture.md has\n%v\nREADME.md has\n%v", rows, inReadme)
+	}
+	names := strings.Fields(strings.Join(rows, ""))
+	for name := range layers {
+		_, err := os.Stat(filepath.Join("..", "..", name))
+		if err == nil && name != "" && name != "proxy/node/e2e" && !slices.Contains(names, name) {
+			t.Errorf("%s is not drawn", name)
+		}
+	}
 }

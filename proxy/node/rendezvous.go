@@ -61,6 +61,9 @@ func RunRendezvous(ctx context.Context, o RendezvousOptions) error {
 	if o.Ready != nil {
 		o.Ready(lis.Addr(), health.Addr())
 	}
+	if s, ok := lis.(*udp.Socket); ok {
+		defer func() { o.Log.Info("the rendezvous server has ended", zap.Any("dropped", s.Counts())) }()
+	}
 	server := &tunnel.Server{Router: r, Traits: t.Traits(), Group: group}
 	return serveBoth(ctx,
 		func(ctx context.Context) error { return server.Serve(ctx, lis) },
