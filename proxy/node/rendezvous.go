@@ -31,9 +31,9 @@ const (
 
 // RendezvousOptions say how a rendezvous server runs.
 type RendezvousOptions struct {
-	UDP    string // ip:port of the service
-	Health string // ip:port of the health check over TCP
-	Log    *zap.Logger
+	UDP    string      // ip:port of the service
+	Health string      // ip:port of the health check over TCP
+	Log    *zap.Logger // nil: nothing is logged
 	// Ready, if set, is told where both are bound.
 	Ready func(udp, health net.Addr)
 }
@@ -43,6 +43,9 @@ type RendezvousOptions struct {
 // like a request for a web page: 200 and "Alive" if the service, asked over UDP,
 // answers; 503 if not (Ockam protocol, rendezvous service).
 func RunRendezvous(ctx context.Context, o RendezvousOptions) error {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
 	r, group := tunnel.NewRouter(), &tunnel.Group{Name: "rendezvous"}
 	self := tunnel.LocalAddress(puncture.RendezvousName)
 	service := puncture.Rendezvous{Router: r, Self: self}
