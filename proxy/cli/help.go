@@ -43,8 +43,12 @@ func helpText(cmd *cobra.Command, long bool) string {
 	fmt.Fprintf(&b, "%s\n\nUsage:\n  %s\n", about, usageLine(cmd))
 	if children := shownCommands(cmd); len(children) > 0 {
 		b.WriteString("\nAvailable Commands:\n")
+		width := 0
 		for _, child := range children {
-			fmt.Fprintf(&b, "  %-*s %s\n", cmd.NamePadding(), child.Name(), child.Short)
+			width = max(width, len(child.Name()))
+		}
+		for _, child := range children {
+			fmt.Fprintf(&b, "  %-*s  %s\n", width, child.Name(), child.Short)
 		}
 	}
 	if cmd.Example != "" {
