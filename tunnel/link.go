@@ -92,7 +92,8 @@ func (l *Link) Serve(ctx context.Context) error {
 // its way to the peer. Somebody must Serve.
 func (l *Link) Shutdown(ctx context.Context) {
 	l.queue.close()
-	if c, ok := l.conn.(transports.WriteCloser); ok && l.queue.flush(ctx) == nil && c.CloseWrite() == nil {
+	flushed := l.queue.flush(ctx) == nil
+	if c, ok := l.conn.(transports.WriteCloser); ok && flushed && c.CloseWrite() == nil {
 		select {
 		case <-l.origin.Done():
 		case <-ctx.Done():
