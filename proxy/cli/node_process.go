@@ -38,7 +38,7 @@ const readyLine = "ready"
 func checkNodeName(name string) error {
 	for _, r := range name {
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' {
-			return fmt.Errorf("Invalid value for NAME_OR_CONFIGURATION: %q is neither a configuration nor a name of letters, digits, _ and -", name) //nolint:staticcheck // the words that scripts look for
+			return fmt.Errorf("Invalid value for NAME_OR_CONFIGURATION: %q is no file that is there, and no name of letters, digits, _ and -", name) //nolint:staticcheck // the words that scripts look for
 		}
 	}
 	return nil
