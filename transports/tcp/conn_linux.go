@@ -56,6 +56,8 @@ type conn struct {
 	wrote    int
 	writeErr error
 	writeFn  func(fd uintptr) bool
+	outq     int
+	outqFn   func(fd uintptr)
 }
 
 func (t Transport) newConn(c *net.TCPConn) (*conn, error) {
@@ -67,7 +69,7 @@ func (t Transport) newConn(c *net.TCPConn) (*conn, error) {
 		return nil, err
 	}
 	conn := &conn{c: c, raw: raw, stall: t.stallTimeout()}
-	conn.readFn, conn.writeFn = conn.readReady, conn.writeReady
+	conn.readFn, conn.writeFn, conn.outqFn = conn.readReady, conn.writeReady, conn.readOutq
 	return conn, nil
 }
 
@@ -272,23 +274,48 @@ func (c *conn) TryWrite(batch net.Buffers) (int, error) {
 	return c.write(batch)
 }
 
-// Write writes all of batch; see transports.Conn.
+// stallLooks is how often a Write that waits looks for progress within a
+// StallTimeout.
+const stallLooks = 4
+
+// Write writes all of batch; see transports.Conn. The kernel wakes a writer not
+// before a third of what is queued has left, which a slow network may need long
+// for: what counts as progress is that the peer acknowledges bytes.
 func (c *conn) Write(batch net.Buffers) error {
 	c.wait = true
+	progress, queued := time.Now(), c.unacknowledged()
 	for len(batch) > 0 {
-		if err := c.c.SetWriteDeadline(time.Now().Add(c.stall)); err != nil {
+		if err := c.c.SetWriteDeadline(time.Now().Add(c.stall / stallLooks)); err != nil {
 			return err
 		}
 		n, err := c.write(batch)
-		if os.IsTimeout(err) {
+		left := c.unacknowledged()
+		switch {
+		case err != nil && !os.IsTimeout(err):
+			return err
+		case n > 0 || left < queued:
+			progress = time.Now()
+		case time.Since(progress) >= c.stall:
 			return fmt.Errorf("tcp: %w", transports.ErrStalled)
 		}
-		if err != nil {
-			return err
-		}
+		queued = left
 		batch = transports.Advance(batch, n)
 	}
 	return c.c.SetWriteDeadline(time.Time{})
+}
+
+// unacknowledged returns how many bytes the kernel queues that the peer's has
+// not acknowledged; 0 if it does not say.
+func (c *conn) unacknowledged() int {
+	c.outq = 0
+	_ = c.raw.Control(c.outqFn) // fails on a closed connection, as the write then does
+	return c.outq
+}
+
+func (c *conn) readOutq(fd uintptr) {
+	if n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
+		c.outq = n
+	}
 }
 
 func (c *conn) write(batch net.Buffers) (int, error) {

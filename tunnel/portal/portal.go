@@ -58,8 +58,8 @@ const (
 	DefaultQueueLimit = 1 << 20
 	// DefaultStallTimeout is less than transports.StallTimeout, so that a
 	// stream which takes nothing is reset before a link that waits for it is
-	// given up.
-	DefaultStallTimeout   = 9 * time.Second
+	// given up, also if what was queued then takes a moment to move.
+	DefaultStallTimeout   = 7 * time.Second
 	DefaultHalfCloseGrace = 2 * time.Second
 	DefaultOpenTimeout    = 15 * time.Second
 	DefaultMaxPending     = 1024
