@@ -69,51 +69,8 @@ Prometheus) over HTTP, on this machine alone; ockam node show tells where.`,
   ockam node create n3 --authority-identity "$AUTHORITY" --http-server-port 9311`,
 		Args: arguments(0, 1),
 	}
-	f := cmd.Flags()
-	f.BoolVarP(&o.foreground, "foreground", "f", false, "run in this process")
-	f.BoolVarP(&o.exitOnEOF, "exit-on-eof", "e", false, "end at the end of standard input; needs --foreground")
-	f.BoolVar(&o.child, "child-process", false, "how this program starts a background node")
-	f.BoolVarP(&o.skip, "skip-is-running-check", "s", false, "leave it to the node to find out that it runs already")
-	f.StringVarP(&o.listen, "tcp-listener-address", "t", defaultListen, "where to listen for commands and other nodes: host:port")
-	f.StringVar(&o.identity, "identity", "", "its identity, made if there is none of that name; the default one if left out")
-	f.BoolVar(&o.HTTP, "http-server", false, "serve the state of the node over HTTP, on this machine, at a free port")
-	f.Uint16Var(&o.HTTPPort, "http-server-port", 0, "the same, at this port")
-	f.Var(&launchValue{to: &o.Launch}, "launch-configuration", "which services to start: JSON, or the path of a file with it")
-	f.BoolVar(&o.UDP, "udp", false, "look for paths over UDP, past NATs; OCKAM_RENDEZVOUS_SERVER names the server for it")
-	f.String("opentelemetry-context", "", "has no effect")
-	alias(f, "http-server", "enable-http-server")
-	alias(f, "launch-configuration", "launch-config")
-	alias(f, "udp", "enable-udp")
-	for _, name := range []string{"child-process", "launch-configuration", "udp", "opentelemetry-context"} {
-		f.Lookup(name).Hidden = true
-	}
-	o.trust = trustOptions(cmd)
-	if !o.inRecipe {
-		o.register(cmd)
-	}
-	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-		if err := o.checkVariables(cmd); err != nil {
-			return err
-		}
-		for name, set := range map[string]bool{"exit-on-eof": o.exitOnEOF, "child-process": o.child} {
-			if set && !o.foreground {
-				return &usageError{cmd: cmd, text: "--" + name + " needs --foreground"}
-			}
-		}
-		o.name = randomName()
-		if len(args) > 0 {
-			o.name = args[0]
-		}
-		if o.HTTP && f.Changed("http-server-port") {
-			return &usageError{cmd: cmd, text: "--http-server cannot be used with --http-server-port, which asks for the server too"}
-		}
-		o.HTTP = o.HTTP || f.Changed("http-server-port")
-		o.Authority, o.Scope = o.trust.authority.String(), o.trust.scope
-		if o.UDP {
-			o.Rendezvous = rendezvousServer()
-		}
-		return nil
-	}
+	o.flags(cmd)
+	cmd.PreRunE = o.complete
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !o.inRecipe && !o.child {
 			src, err := o.source(cmd, args)
@@ -142,6 +99,59 @@ Prometheus) over HTTP, on this machine alone; ockam node show tells where.`,
 		})
 	}
 	return cmd
+}
+
+// flags gives cmd the options.
+func (o *createFlags) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVarP(&o.foreground, "foreground", "f", false, "run in this process")
+	f.BoolVarP(&o.exitOnEOF, "exit-on-eof", "e", false, "end at the end of standard input; needs --foreground")
+	f.BoolVar(&o.child, "child-process", false, "how this program starts a background node")
+	f.BoolVarP(&o.skip, "skip-is-running-check", "s", false, "leave it to the node to find out that it runs already")
+	f.StringVarP(&o.listen, "tcp-listener-address", "t", defaultListen, "where to listen for commands and other nodes: host:port")
+	f.StringVar(&o.identity, "identity", "", "its identity, made if there is none of that name; the default one if left out")
+	f.BoolVar(&o.HTTP, "http-server", false, "serve the state of the node over HTTP, on this machine, at a free port")
+	f.Uint16Var(&o.HTTPPort, "http-server-port", 0, "the same, at this port")
+	f.Var(&launchValue{to: &o.Launch}, "launch-configuration", "which services to start: JSON, or the path of a file with it")
+	f.BoolVar(&o.UDP, "udp", false, "look for paths over UDP, past NATs; OCKAM_RENDEZVOUS_SERVER names the server for it")
+	f.String("opentelemetry-context", "", "has no effect")
+	alias(f, "http-server", "enable-http-server")
+	alias(f, "launch-configuration", "launch-config")
+	alias(f, "udp", "enable-udp")
+	for _, name := range []string{"child-process", "launch-configuration", "udp", "opentelemetry-context"} {
+		f.Lookup(name).Hidden = true
+	}
+	o.trust = trustOptions(cmd)
+	if !o.inRecipe {
+		o.register(cmd)
+	}
+}
+
+// complete checks the options against each other, and fills in what follows from
+// them.
+func (o *createFlags) complete(cmd *cobra.Command, args []string) error {
+	f := cmd.Flags()
+	if err := o.checkVariables(cmd); err != nil {
+		return err
+	}
+	for name, set := range map[string]bool{"exit-on-eof": o.exitOnEOF, "child-process": o.child} {
+		if set && !o.foreground {
+			return &usageError{cmd: cmd, text: "--" + name + " needs --foreground"}
+		}
+	}
+	o.name = randomName()
+	if len(args) > 0 {
+		o.name = args[0]
+	}
+	if o.HTTP && f.Changed("http-server-port") {
+		return &usageError{cmd: cmd, text: "--http-server cannot be used with --http-server-port, which asks for the server too"}
+	}
+	o.HTTP = o.HTTP || f.Changed("http-server-port")
+	o.Authority, o.Scope = o.trust.authority.String(), o.trust.scope
+	if o.UDP {
+		o.Rendezvous = rendezvousServer()
+	}
+	return nil
 }
 
 // runForeground runs a node in this process.
