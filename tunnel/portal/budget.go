@@ -30,6 +30,7 @@ type Budget struct {
 	watched map[*Stream]struct{} // the streams whose sink is a Pender
 	sampled time.Time            // when all of them were looked at
 	waiting []*Stream            // receivers that wait for others to give back
+	strikes int                  // resets while hasty
 	hasty   time.Time            // until when nobody who is waited for has a whole StallTimeout
 }
 
@@ -39,6 +40,9 @@ type Pender interface {
 	// at the application's machine. It does not block.
 	Pending() int
 }
+
+// mostStrikes bounds how often patience is halved.
+const mostStrikes = 2
 
 // looks is how often sinks are looked at within a StallTimeout.
 const looks = 8
@@ -186,7 +190,7 @@ func (b *Budget) blame(s *Stream, own bool) (culprit *Stream, left time.Duration
 	}
 	patience := culprit.opts.StallTimeout
 	if now.Before(b.hasty) {
-		patience /= looks
+		patience /= looks << b.strikes
 	}
 	return culprit, b.leftLocked(culprit, now, patience)
 }
@@ -212,12 +216,19 @@ func (b *Budget) leftLocked(s *Stream, now time.Time, patience time.Duration) ti
 // that take nothing either may not yet have shown it, as the kernel had room for
 // some more; if each of them had a StallTimeout of its own, one after the other,
 // a link would be silent for so long that its peer gives it up. So for a while
-// an eighth is enough.
+// an eighth is enough, and less after each further one: on a busy machine many
+// may come to stand one by one.
 func (b *Budget) stalled(s *Stream) {
 	b.resets.Add(1)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.hasty = time.Now().Add(s.opts.StallTimeout)
+	now := time.Now()
+	if now.Before(b.hasty) {
+		b.strikes = min(b.strikes+1, mostStrikes)
+	} else {
+		b.strikes = 0
+	}
+	b.hasty = now.Add(s.opts.StallTimeout)
 }
 
 // lookLocked looks at all sinks, if it is time to.
