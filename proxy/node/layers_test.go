@@ -53,7 +53,7 @@ var layers = map[string]string{
 	"transports/tcp":           "transports",
 	"transports/udp":           "transports",
 
-	"config":           "tunnel/policy tunnel/multiaddr",
+	"config":           "tunnel/identity tunnel/policy tunnel/multiaddr",
 	"transports":       "",
 	"tunnel/multiaddr": "",
 	"tunnel/policy":    "",
