@@ -13,8 +13,10 @@ import (
 
 	"ockam/config"
 	"ockam/proxy/state"
+	"ockam/relay"
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
+	"ockam/tunnel/policy"
 	"ockam/tunnel/portal"
 	"ockam/tunnel/secure"
 	"ockam/tunnel/service"
@@ -81,9 +83,7 @@ type Background struct {
 	closed   bool
 	conns    map[tunnel.Address]*connection
 	channels map[tunnel.Address]*channel
-	ends     []*resource          // listeners that were deleted: their links go on
-	admitted map[admission]func() // how to end the channel; nil until there is one
-	echoes   map[*tunnel.Origin]echoing
+	ends     []*resource // listeners that were deleted: their links go on
 }
 
 // StartBackground starts a node that commands work with: a TCP listener, the
@@ -106,7 +106,7 @@ func StartBackground(ctx context.Context, o BackgroundOptions) (*Background, err
 			rendezvous: o.Rendezvous,
 		},
 	}
-	b.n.allowed.Anyone = true
+	b.n.allowed.Anyone, b.n.cutOff = true, b.hangUp
 	if err := b.start(ctx); err != nil {
 		b.Close()
 		return nil, fmt.Errorf("node %s: %w", o.Name, err)
@@ -216,11 +216,8 @@ func (b *Background) startDefaults() error {
 	if err := b.startChannelListener(context.Background(), ChannelListenerOptions{Address: secure.DefaultName}); err != nil {
 		return err
 	}
-	var admit func(*tunnel.Message, string) error
-	if b.guards() {
-		admit = b.admitsRelay
-	}
-	r, err := b.n.startRelayServiceFor(relayServiceSpec{Allow: config.AllowList{Anyone: true}}, &config.RelayService{}, admit)
+	w := b.warden(Resource{policy.Relay, relay.ServiceName}, false)
+	r, err := b.n.startRelayServiceFor(relayServiceSpec{Allow: config.AllowList{Anyone: true}}, &config.RelayService{}, w)
 	if err == nil {
 		b.n.put(relayServiceKey, r)
 	}

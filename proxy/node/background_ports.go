@@ -84,9 +84,8 @@ func (b *Background) CreateInlet(ctx context.Context, o InletOptions) (InletInfo
 		return InletInfo{}, fmt.Errorf("%w: whom to ask for a certificate: %w", ErrBadRequest, err)
 	}
 	what := Resource{policy.TCPInlet, o.Alias}
-	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded || b.guards() {
-		extras.guard = b.lasting(what)
-	}
+	o.Guarded = o.Guarded || o.Policy != nil
+	extras.warden = b.warden(what, o.Guarded)
 	stored := new(state.Resource)
 	r, err := b.add(inletKey(o.Alias), stored, func() (*resource, error) {
 		undo, err := b.protect(ctx, what, o.Policy)
@@ -182,12 +181,8 @@ func (b *Background) CreateOutlet(ctx context.Context, o OutletOptions) (OutletO
 }
 
 func (b *Background) createOutlet(ctx context.Context, o OutletOptions) (OutletOptions, error) {
-	var admits guard
 	what := Resource{policy.TCPOutlet, o.Address}
-	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded || b.guards() {
-		lasting := b.lasting(what)
-		admits = func(o *tunnel.Origin, _ func()) error { return lasting(o, func() { b.hangUp(o) }) }
-	}
+	o.Guarded = o.Guarded || o.Policy != nil
 	stored, err := state.NewResource(state.KindTCPOutlet, o.Address, o)
 	if err != nil {
 		return o, err
@@ -201,7 +196,7 @@ func (b *Background) createOutlet(ctx context.Context, o OutletOptions) (OutletO
 			Name: o.Address, To: config.Socket{Network: "tcp", Address: o.To},
 			Allow: config.AllowList{Anyone: true}, TLS: o.TLS, Outside: o.Outside,
 		}
-		r, err := b.n.startOutletWith(spec, &config.TCPOutlet{Name: o.Address, To: spec.To}, admits)
+		r, err := b.n.startOutletWith(spec, &config.TCPOutlet{Name: o.Address, To: spec.To}, b.warden(what, o.Guarded))
 		if err != nil {
 			return nil, errors.Join(err, undo())
 		}

@@ -23,17 +23,20 @@ type Node struct {
 	status func(Event)
 	router *tunnel.Router
 
-	identity *identity.Identity
-	channels secure.Config
-	links    *tunnel.Group // what is open to it is reachable over every accepted link
-	own      *tunnel.Group // … over those that the listener of the node's commands accepted
-	behind   *tunnel.Group // … through every accepted channel
-	relayed  *tunnel.Group // … for what comes by way of a relay where this node is registered
-	reached  *tunnel.Group // … for the far ends of this node's inlets: echo alone
-	holes    *tunnel.Group // … through punctures: channel listeners and what belongs to channels
-	dialed   *tunnel.Group // … of the connections and channels that a command opened: echo and hops
-	budget   *portal.Budget
-	echoGate tunnel.Gate // of the echo service; nil lets all pass
+	identity  *identity.Identity
+	channels  secure.Config
+	links     *tunnel.Group // what is open to it is reachable over every accepted link
+	own       *tunnel.Group // … over those that the listener of the node's commands accepted
+	behind    *tunnel.Group // … through every accepted channel
+	relayed   *tunnel.Group // … for what comes by way of a relay where this node is registered
+	reached   *tunnel.Group // … for the far ends of this node's inlets: echo alone
+	holes     *tunnel.Group // … through punctures: channel listeners and what belongs to channels
+	dialed    *tunnel.Group // … of the connections and channels that a command opened: echo and hops
+	budget    *portal.Budget
+	authority *identity.History    // whose credentials are believed; nil: nobody's
+	echo      *warden              // of the echo service
+	echoGate  tunnel.Gate          // of the echo service; nil lets all pass
+	cutOff    func(*tunnel.Origin) // ends a link or channel; nil: hangUp
 	// rendezvous is the server that finds paths over UDP, empty: there are none.
 	rendezvous string
 	self       string // where the node itself can be dialed, empty if it cannot
@@ -49,7 +52,10 @@ type Node struct {
 	resources map[key]*resource
 	allowed   config.AllowList // who may open a channel
 	accepted  map[*tunnel.Origin]*accepted
-	ways      map[*way]bool // established, for counting
+	ways      map[*way]bool        // established, for counting
+	admitted  map[admission]func() // how to end the channel; nil until there is one
+	watching  chan struct{}        // closed when there is one
+	echoes    map[*tunnel.Origin]echoing
 }
 
 // An Event is something that whoever runs a node is told about: an address that
@@ -94,6 +100,11 @@ func (n *Node) start() error {
 	n.reached = &tunnel.Group{Name: n.name + " inlets"}
 	n.resources = make(map[key]*resource)
 	n.accepted = make(map[*tunnel.Origin]*accepted)
+	n.watching = make(chan struct{})
+	n.wg.Go(n.recheck)
+	if n.cutOff == nil {
+		n.cutOff = n.hangUp
+	}
 	n.ways = make(map[*way]bool)
 	self := tunnel.LocalAddress(service.EchoName)
 	access := n.everybody()

@@ -77,7 +77,7 @@ func (n *Node) startRelayService(s relayServiceSpec, c *config.RelayService) (*r
 
 // startRelayServiceFor is startRelayService with what also decides on each
 // registration; nil: nothing.
-func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, admit func(*tunnel.Message, string) error) (*resource, error) {
+func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, w *warden) (*resource, error) {
 	who := n.everybody()
 	if !s.Allow.Anyone {
 		who = tunnel.Access{Open: []tunnel.Source{n.behind}, Gate: func(m *tunnel.Message) error {
@@ -87,6 +87,13 @@ func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, 
 			}
 			return err
 		}}
+	}
+	var admit func(*tunnel.Message, string) error
+	if w != nil {
+		admit = func(m *tunnel.Message, name string) error {
+			o := m.Origin // the message is gone by then
+			return w.admitName(o, name, func() { n.cutOff(o) })
+		}
 	}
 	server := &relay.Server{
 		Router: n.router, Open: []tunnel.Source{n.links, n.own, n.behind}, Allow: admit,
@@ -125,8 +132,8 @@ func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, 
 		server.Close()
 	})
 	r.view = server
-	r.change = func(w wanted) bool {
-		next, ok := w.spec.(relayServiceSpec)
+	r.change = func(asked wanted) bool {
+		next, ok := asked.spec.(relayServiceSpec)
 		if ok = ok && next.Allow.Anyone == s.Allow.Anyone; ok {
 			s = next
 		}

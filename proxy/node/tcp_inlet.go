@@ -34,7 +34,7 @@ func (n *Node) startInlet(s inletSpec, c *config.TCPInlet) (*resource, error) {
 // inletExtras are what only a command can ask an inlet for.
 type inletExtras struct {
 	channels *secure.Config // what channels on the way are made with; nil: the node's
-	guard    guard          // decides on each stream; nil: none
+	warden   *warden        // decides on each stream; nil: nothing does
 	// udp and udpOnly are those of InletOptions.
 	udp, udpOnly bool
 	certificates []multiaddr.Hop // whom to ask for one; empty: applications do without TLS
@@ -55,7 +55,7 @@ func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*
 	}
 	n.tell(Event{Node: n.name, Kind: "inlet", Name: c.Name, Up: true, Addr: addr, Text: "listens on " + addr})
 
-	ways := &inletWays{node: n, config: c, to: target{hops: hops, peer: expect(s.Allow), group: n.reached, channels: x.channels}, guard: x.guard, udp: x.udp, udpOnly: x.udpOnly}
+	ways := &inletWays{node: n, config: c, to: target{hops: hops, peer: expect(s.Allow), group: n.reached, channels: x.channels}, warden: x.warden, udp: x.udp, udpOnly: x.udpOnly}
 	counts := new(traffic)
 	in := &proxy.Inlet{MaxConnections: s.Max, Events: n.connectionEvents("tcp_inlet", c.Name, counts)}
 	in.Dial = ways.open

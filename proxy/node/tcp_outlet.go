@@ -44,9 +44,9 @@ func (n *Node) startOutlet(s outletSpec, c *config.TCPOutlet) (*resource, error)
 	return n.startOutletWith(s, c, nil)
 }
 
-// startOutletWith is startOutlet with a guard that also decides on each stream;
-// nil: none.
-func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, admits guard) (*resource, error) {
+// startOutletWith is startOutlet with what also decides on each stream; nil:
+// nothing.
+func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, w *warden) (*resource, error) {
 	who := n.everybody()
 	if !s.Allow.Anyone {
 		who = tunnel.Access{Open: []tunnel.Source{n.behind}}
@@ -60,8 +60,8 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, admits guard) 
 		Router: n.router, Name: name, Access: who, Options: portal.Options{Budget: n.budget},
 		MaxConnections: s.Max, DialTimeout: targetTimeout, Events: n.connectionEvents("tcp_outlet", name, counts),
 		Admit: func(o *tunnel.Origin) error {
-			if admits != nil {
-				if err := admits(o, func() { n.hangUp(o) }); err != nil {
+			if w != nil {
+				if err := w.admit(o, func() { n.cutOff(o) }); err != nil {
 					return err
 				}
 			}
@@ -84,7 +84,7 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, admits guard) 
 		return nil, fmt.Errorf("%s%w", place(c.Range), err)
 	}
 	to := whom(s.Allow)
-	if admits != nil {
+	if w != nil {
 		to = "those whom its policy admits"
 	}
 	n.event("outlet", s.Name, true, "offers %s to %s", s.To, to)
@@ -94,8 +94,8 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, admits guard) 
 		}
 	})
 	r.traffic = counts
-	r.change = func(w wanted) bool {
-		next, ok := w.spec.(outletSpec)
+	r.change = func(asked wanted) bool {
+		next, ok := asked.spec.(outletSpec)
 		if ok = ok && s.becomes(next); ok {
 			s = next
 		}
