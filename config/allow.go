@@ -31,6 +31,8 @@ type Allow struct {
 type Policy struct {
 	Text string
 	Expr policy.Expr
+	// Default says that the file has no allow there, and the node an authority.
+	Default bool
 }
 
 // An AllowList is an Allow whose nodes have identifiers. The zero AllowList
@@ -102,7 +104,7 @@ func (b *block) allow() Allow {
 // authority: whoever has a credential.
 func (b *block) defaultAllow() Allow {
 	e := policy.Default()
-	return Allow{Range: b.at, policy: &Policy{Text: e.String(), Expr: e}}
+	return Allow{Range: b.at, policy: &Policy{Text: e.String(), Expr: e, Default: true}}
 }
 
 // addAllowed adds one value to a: a text, or a list of values.

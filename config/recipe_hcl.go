@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/hcl/v2"
-
-	"ockam/tunnel/policy"
 )
 
 // NodeRecipe returns the commands that set up the one node of the file in the
@@ -77,7 +75,9 @@ func (r *hclRecipe) node(n *Node) {
 		r.limit(e.MaxConnections, e.Range)
 		r.unguarded(n, e.Allow)
 		o := StepOptions{"from": {e.Name}, "to": {r.socket(e.To, e.Range)}}
-		if p := e.Allow.policy; p != nil {
+		if p := e.Allow.policy; p != nil && p.Default {
+			// that is what such a node in the background has, too
+		} else if p != nil {
 			o["allow"] = []string{p.Text}
 		} else if !e.Allow.anyone {
 			r.cannot(e.Allow.Range, "Who may open an outlet is said there by policies over attributes, not by identifiers: only allow = \"anyone\" can be taken over.")
@@ -97,7 +97,7 @@ func (r *hclRecipe) unguarded(n *Node, a Allow) {
 // service in any case.
 func (r *hclRecipe) relayService(n *Node) {
 	switch s := n.RelayService; {
-	case s != nil && n.Authority != nil && s.Allow.policy != nil && s.Allow.policy.Expr.Equal(policy.Default()):
+	case s != nil && n.Authority != nil && s.Allow.policy != nil && s.Allow.policy.Default:
 	case s != nil && n.Authority != nil:
 		r.cannot(s.Allow.Range, "Nodes in the background that believe an authority let those register names who have its credential.")
 	case s != nil && !s.Allow.anyone:
@@ -116,7 +116,7 @@ func (r *hclRecipe) relayService(n *Node) {
 // authorized adds the option for who must be at the far end.
 func (r *hclRecipe) authorized(a Allow, o StepOptions) StepOptions {
 	switch {
-	case a.anyone:
+	case a.anyone || a.policy != nil && a.policy.Default:
 	case a.policy != nil && o["alias"] != nil:
 		o["allow"] = []string{a.policy.Text}
 	case len(a.identifiers) == 1 && len(a.nodes) == 0:

@@ -27,12 +27,9 @@ type Trust struct {
 
 // trust makes the node's channels follow the options.
 func (b *Background) trust() error {
-	if err := b.n.trust(b.opt.Trust.Authority); err != nil {
-		return err
-	}
-	b.n.channels.Credential = b.presents(b.n.identity)
 	b.n.echo = b.warden(Resource{policy.Echoer, service.EchoName}, false)
-	return nil
+	b.n.channels.Credential = b.presents(b.n.identity)
+	return b.n.trust(b.opt.Trust.Authority)
 }
 
 // presents returns what gives the credential that channels in the name of id

@@ -97,6 +97,9 @@ func (r *runner) makeNodes(ctx context.Context, f *config.File) ([]*Node, error)
 		if err := r.identify(ctx, n, c); err != nil {
 			return nil, fmt.Errorf("node %s: %w", c.Name, err)
 		}
+		if err := n.trust(c.Authority); err != nil {
+			return nil, fmt.Errorf("node %s: %w", c.Name, err)
+		}
 		identifiers[c.Name] = n.identity.Identifier().String()
 		nodes = append(nodes, n)
 	}

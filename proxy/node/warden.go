@@ -11,6 +11,7 @@ import (
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/policy"
+	"ockam/tunnel/service"
 )
 
 // A Resource is what a policy is for: one resource by its name, or all of a
@@ -93,6 +94,35 @@ type warden struct {
 	// names: the resource is a relay service, and a credential says which names
 	// its subject may register.
 	names bool
+}
+
+// byAllow returns a warden that goes by an allow of the configuration, which, as
+// where it stands, is guarded by Node.mu.
+func (n *Node) byAllow(of Resource, list *config.AllowList, at *string) *warden {
+	return &warden{node: n, of: of, rule: func() (Rule, error) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return ruleOf(*list, *at), nil
+	}}
+}
+
+// ruleOf returns the rule that an allow is, or its default.
+func ruleOf(list config.AllowList, at string) Rule {
+	if p := list.Policy; p != nil && p.Default {
+		return Rule{TypeRule, list, "the default of a node with an authority, since no allow stands at " + at}
+	}
+	return Rule{OwnRule, list, at}
+}
+
+// echoRule is the rule of the echo service of a configured node with an authority:
+// those whom some allow names need it to see that the node is there.
+func (n *Node) echoRule() (Rule, error) {
+	e := policy.Default()
+	n.mu.Lock()
+	list := n.named
+	n.mu.Unlock()
+	list.Policy = &config.Policy{Text: e.String(), Expr: e, Default: true}
+	return Rule{TypeRule, list, "the default of a node with an authority"}, nil
 }
 
 // relayAttribute names the relays that a credential allows its subject to
@@ -257,6 +287,19 @@ func (n *Node) recheck() {
 	}
 }
 
+// sameAuthority returns an error if cfg has another authority than the node, which
+// has the one that it began with.
+func (n *Node) sameAuthority(cfg *config.Node) error {
+	var wanted identity.Identifier
+	if cfg.Authority != nil {
+		wanted = cfg.Authority.Identifier()
+	}
+	if wanted != n.authorityIdentifier() {
+		return fmt.Errorf("node %s: %sit cannot get another authority while it runs: start it again", n.name, place(cfg.Range))
+	}
+	return nil
+}
+
 // An echoing is a decision on who uses the echo service. It counts for a short
 // time, since each message of a peer would ask the database otherwise.
 type echoing struct {
@@ -308,6 +351,9 @@ func (n *Node) trust(h *identity.History) error {
 		return fmt.Errorf("the authority %v: %w", h.Identifier(), err)
 	}
 	n.authority = h
+	if n.echo == nil {
+		n.echo = &warden{node: n, of: Resource{policy.Echoer, service.EchoName}, rule: n.echoRule}
+	}
 	n.channels.Authorities = []identity.Identifier{h.Identifier()}
 	n.echoGate = n.mayEcho
 	return nil
