@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"ockam/config"
+	"ockam/tunnel/policy"
 )
 
 // A key names a resource within its node.
@@ -21,6 +22,9 @@ type wanted struct {
 	allow config.AllowList // of spec; the zero AllowList if it has none
 	start func() (*resource, error)
 	err   error // why it cannot be had
+
+	of Resource // what policies call it; zero: there are none for it
+	at string   // where allow stands
 }
 
 // A resource runs until it is stopped: first it takes nothing new, then it is
@@ -218,22 +222,25 @@ func (n *Node) wanted(cfg *config.Node) []wanted {
 	if c := cfg.RelayService; c != nil {
 		list, err := admit(c.Allow)
 		s := relayServiceSpec{list, c.Allow.Range.String()}
-		add(wanted{relayServiceKey, s, list, func() (*resource, error) { return n.startRelayService(s, c) }, err})
+		add(wanted{relayServiceKey, s, list, func() (*resource, error) { return n.startRelayService(s, c) }, err, relayServiceResource, s.At})
 	}
 	for _, c := range cfg.TCPOutlets {
 		list, err := admit(c.Allow)
 		s := outletSpec{Name: c.Name, To: c.To, Allow: list, Max: c.MaxConnections, At: c.Allow.Range.String()}
-		add(wanted{outletKey(c.Name), s, list, func() (*resource, error) { return n.startOutlet(s, c) }, err})
+		of := Resource{policy.TCPOutlet, c.Name}
+		add(wanted{outletKey(c.Name), s, list, func() (*resource, error) { return n.startOutlet(s, c) }, err, of, s.At})
 	}
 	for _, c := range cfg.Relays {
 		list, err := c.Allow.Resolve(n.identifiers)
 		s := relaySpec{c.Name, c.At.String(), list, c.Allow.Range.String()}
-		add(wanted{key{"relay", c.Name}, s, list, func() (*resource, error) { return n.startRelay(s, c) }, err})
+		of := Resource{policy.Relay, c.Name}
+		add(wanted{key{"relay", c.Name}, s, list, func() (*resource, error) { return n.startRelay(s, c) }, err, of, s.AllowAt})
 	}
 	for _, c := range cfg.TCPInlets {
 		list, err := c.Allow.Resolve(n.identifiers)
 		s := inletSpec{c.Name, c.From, c.To.String(), list, c.Allow.Range.String(), c.MaxConnections}
-		add(wanted{key{"tcp_inlet", c.Name}, s, list, func() (*resource, error) { return n.startInlet(s, c) }, err})
+		of := Resource{policy.TCPInlet, c.Name}
+		add(wanted{key{"tcp_inlet", c.Name}, s, list, func() (*resource, error) { return n.startInlet(s, c) }, err, of, s.At})
 	}
 	if len(cfg.Services) > 0 {
 		s := serviceSpec(cfg.Services)

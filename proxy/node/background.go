@@ -13,10 +13,8 @@ import (
 
 	"ockam/config"
 	"ockam/proxy/state"
-	"ockam/relay"
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
-	"ockam/tunnel/policy"
 	"ockam/tunnel/portal"
 	"ockam/tunnel/secure"
 	"ockam/tunnel/service"
@@ -216,7 +214,7 @@ func (b *Background) startDefaults() error {
 	if err := b.startChannelListener(context.Background(), ChannelListenerOptions{Address: secure.DefaultName}); err != nil {
 		return err
 	}
-	w := b.warden(Resource{policy.Relay, relay.ServiceName}, false)
+	w := b.warden(relayServiceResource, false)
 	r, err := b.n.startRelayServiceFor(relayServiceSpec{Allow: config.AllowList{Anyone: true}}, &config.RelayService{}, w)
 	if err == nil {
 		b.n.put(relayServiceKey, r)

@@ -125,7 +125,7 @@ func (b *Background) storedRule(r Resource, guarded bool) func() (Rule, error) {
 // warden returns what decides on who uses a resource. It is guarded if it was made
 // with a policy, and with an authority in any case.
 func (b *Background) warden(r Resource, guarded bool) *warden {
-	return &warden{node: b.n, of: r, rule: b.storedRule(r, guarded || b.guards()), names: r.Type == policy.Relay}
+	return &warden{node: b.n, of: r, rule: b.storedRule(r, guarded || b.guards())}
 }
 
 // hangUp ends a channel, whoever opened it.

@@ -106,6 +106,9 @@ func (n *Node) start() error {
 	if n.cutOff == nil {
 		n.cutOff = n.hangUp
 	}
+	if n.echo == nil {
+		n.echo = n.echoWarden()
+	}
 	n.ways = make(map[*way]bool)
 	self := tunnel.LocalAddress(service.EchoName)
 	access := n.everybody()

@@ -34,7 +34,7 @@ func (n *Node) startRelayAs(s relaySpec, c *config.Relay, as string) (*resource,
 		return nil, fmt.Errorf("%srelay %s: %w", place(c.Range), c.Name, err)
 	}
 	to := target{hops: hops, peer: expect(s.Allow), group: n.relayed}
-	there := n.byAllow(Resource{policy.Relay, c.Name}, &s.Allow, &s.AllowAt)
+	there := n.byAllow(Resource{policy.Relay, s.Name}, &s.Allow, &s.AllowAt)
 	seen := &registering{flow: flowID(), tried: make(chan struct{})}
 	use := func(ctx context.Context, w *way) error {
 		defer w.close()
@@ -85,7 +85,10 @@ type relayServiceSpec struct {
 	At    string // where Allow stands
 }
 
-var relayServiceKey = key{"relay_service", ""}
+var (
+	relayServiceKey      = key{"relay_service", ""}
+	relayServiceResource = Resource{policy.Relay, relay.ServiceName}
+)
 
 // startRelayService lets other nodes register names here.
 func (n *Node) startRelayService(s relayServiceSpec, c *config.RelayService) (*resource, error) {
@@ -96,9 +99,9 @@ func (n *Node) startRelayService(s relayServiceSpec, c *config.RelayService) (*r
 // registration; nil: the allow.
 func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, w *warden) (*resource, error) {
 	if w == nil {
-		w = n.byAllow(Resource{policy.Relay, relay.ServiceName}, &s.Allow, &s.At)
-		w.names = true
+		w = n.byAllow(relayServiceResource, &s.Allow, &s.At)
 	}
+	w.names = true
 	who := n.everybody()
 	if !s.Allow.Anyone {
 		who = tunnel.Access{Open: []tunnel.Source{n.behind}}

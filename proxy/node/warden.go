@@ -91,8 +91,8 @@ type warden struct {
 	node *Node
 	of   Resource
 	rule func() (Rule, error) // as it is now
-	// names: the resource is a relay service, and a credential says which names
-	// its subject may register.
+	// names: the resource is the relay service, and a credential says which names
+	// its subject may register there.
 	names bool
 }
 
@@ -114,9 +114,18 @@ func ruleOf(list config.AllowList, at string) Rule {
 	return Rule{OwnRule, list, at}
 }
 
-// echoRule is the rule of the echo service of a configured node with an authority:
-// those whom some allow names need it to see that the node is there.
+// echoWarden returns the warden of the echo service of a configured node.
+func (n *Node) echoWarden() *warden {
+	return &warden{node: n, of: Resource{policy.Echoer, service.EchoName}, rule: n.echoRule}
+}
+
+// echoRule is the rule of that service: with an authority it is for those who have a
+// credential, and for those whom some allow names, who need it to see that the node
+// is there.
 func (n *Node) echoRule() (Rule, error) {
+	if n.authority == nil {
+		return Rule{NoRule, config.AllowList{Anyone: true}, "the node believes no authority"}, nil
+	}
 	e := policy.Default()
 	n.mu.Lock()
 	list := n.named
@@ -351,9 +360,6 @@ func (n *Node) trust(h *identity.History) error {
 		return fmt.Errorf("the authority %v: %w", h.Identifier(), err)
 	}
 	n.authority = h
-	if n.echo == nil {
-		n.echo = &warden{node: n, of: Resource{policy.Echoer, service.EchoName}, rule: n.echoRule}
-	}
 	n.channels.Authorities = []identity.Identifier{h.Identifier()}
 	n.echoGate = n.mayEcho
 	return nil
