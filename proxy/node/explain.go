@@ -38,6 +38,27 @@ func (d *Decision) Steps() []policy.Step {
 	return d.Rule.Allow.Policy.Expr.Steps(d.request(), maxSteps)
 }
 
+// Reason says, for people, why the decision is as it is.
+func (d *Decision) Reason() string {
+	rule := d.Rule.Allow
+	what := fmt.Sprint(d.Resource)
+	if d.Relay != "" {
+		what += ", relay " + d.Relay
+	}
+	switch {
+	case d.Err != nil:
+		return strings.TrimPrefix(d.Err.Error(), "policy: ")
+	case rule.Anyone:
+		return fmt.Sprintf("%s is open to anyone: %s", what, d.Rule.At)
+	case rule.Permits(d.Subject):
+		return fmt.Sprintf("%s is named by %s", d.Subject, d.Rule.At)
+	case d.Relay == "" && d.Known != nil && d.Known.Attributes.Values[relayAttribute] != "" && d.Type == policy.Relay:
+		return fmt.Sprintf("%s is allowed by %s, %s, and the credential allows it the relay %q", d.Subject, d.Rule.Policy(), d.Rule.At,
+			d.Known.Attributes.Values[relayAttribute])
+	}
+	return fmt.Sprintf("%s is allowed by %s, %s", d.Subject, d.Rule.Policy(), d.Rule.At)
+}
+
 // Explain decides as the node would if the subject came now, through a channel.
 // The error is ErrNotFound if there is no such resource, and ErrBadRequest if
 // there are two.
