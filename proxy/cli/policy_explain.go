@@ -169,7 +169,7 @@ func explained(subject identity.Identifier, x control.PolicyExplanation) result 
 		line("%s%s → %s", strings.Repeat("  ", int(s.Depth)+1), s.Expression, value)
 		steps = append(steps, o)
 	}
-	return result{plain: b.String(), json: object{
+	return result{plain: b.String(), machine: b.String(), json: object{ // a sentence is what is asked for, in a pipe too
 		"allowed": x.Allowed, "reason": x.Reason, "subject": subject.String(),
 		"resource": x.Resource, "resource_type": x.Type.String(), "action": policy.HandleMessage.String(),
 		"policy":     object{"source": x.Source, "expression": x.Policy, "at": x.At},
