@@ -119,7 +119,7 @@ func TestAttachedTrust(t *testing.T) {
 	// explained wants the node to explain what it does.
 	explained := func(resource string, want bool) {
 		t.Helper()
-		x, err := gate.Client.ExplainPolicy(ctx, control.ExplainPolicy{Subject: app.Identifier(), Resource: resource})
+		x, err := gate.ExplainPolicy(ctx, control.ExplainPolicy{Subject: app.Identifier(), Resource: resource})
 		if err != nil || x.Allowed != want || x.Reason == "" || x.Authority != authority.id.Identifier() {
 			t.Errorf("%s: %+v, %v, want allowed %t", resource, x, err, want)
 		}
@@ -166,7 +166,7 @@ func TestAttachedTrust(t *testing.T) {
 		t.Errorf("a connection that was open: %v after %v, want a reset", err, time.Since(began))
 	}
 	explained(guarded, false)
-	if _, err := gate.Client.ExplainPolicy(ctx, control.ExplainPolicy{Subject: app.Identifier(), Resource: "nope"}); !errors.Is(err, api.ErrNotFound) {
+	if _, err := gate.ExplainPolicy(ctx, control.ExplainPolicy{Subject: app.Identifier(), Resource: "nope"}); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("a resource that is not there: %v", err)
 	}
 

@@ -47,16 +47,16 @@ func (d *Decision) Reason() string {
 	}
 	switch {
 	case d.Err != nil:
-		return strings.TrimPrefix(d.Err.Error(), "policy: ")
+		return strings.TrimPrefix(d.Err.Error(), policy.ErrDenied.Error()+": ")
 	case rule.Anyone:
 		return fmt.Sprintf("%s is open to anyone: %s", what, d.Rule.At)
 	case rule.Permits(d.Subject):
 		return fmt.Sprintf("%s is named by %s", d.Subject, d.Rule.At)
 	case d.Relay == "" && d.Known != nil && d.Known.Attributes.Values[relayAttribute] != "" && d.Type == policy.Relay:
-		return fmt.Sprintf("%s is allowed by %s, %s, and the credential allows it the relay %q", d.Subject, d.Rule.Policy(), d.Rule.At,
+		return fmt.Sprintf("%s is allowed by the policy %s (%s), and the credential allows it the relay %q", d.Subject, d.Rule.Policy(), d.Rule.At,
 			d.Known.Attributes.Values[relayAttribute])
 	}
-	return fmt.Sprintf("%s is allowed by %s, %s", d.Subject, d.Rule.Policy(), d.Rule.At)
+	return fmt.Sprintf("%s is allowed by the policy %s (%s)", d.Subject, d.Rule.Policy(), d.Rule.At)
 }
 
 // Explain decides as the node would if the subject came now, through a channel.

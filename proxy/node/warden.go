@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -169,8 +170,13 @@ func (w *warden) byPolicy(d *Decision) {
 		d.Err = fmt.Errorf("%w: what is known of %s: %w", policy.ErrDenied, d.Subject, err)
 		return
 	}
-	if err := d.Rule.Allow.Policy.Expr.Check(d.request()); err != nil {
-		d.Err = fmt.Errorf("%s is not allowed by %s, %s: %w", d.Subject, d.Rule.Policy(), d.Rule.At, err)
+	allowed, err := d.Rule.Allow.Policy.Expr.Eval(d.request())
+	if err != nil || !allowed {
+		why := "it is false"
+		if err != nil {
+			why = strings.TrimPrefix(err.Error(), "policy: ")
+		}
+		d.Err = fmt.Errorf("%w: %s is not allowed by the policy %s (%s): %s", policy.ErrDenied, d.Subject, d.Rule.Policy(), d.Rule.At, why)
 		return
 	}
 	if w.names && !d.Authority.IsZero() {
