@@ -282,7 +282,7 @@ func (b *Background) CreateRelay(ctx context.Context, o RelayOptions) (RelayInfo
 		if as == "" {
 			as = relay.Ephemeral
 		}
-		spec := relaySpec{Name: o.Name, At: o.At.String(), Allow: onlyTo(o.Authorized)}
+		spec := relaySpec{Name: o.Name, At: o.At.String(), Allow: onlyTo(o.Authorized), AllowAt: "what it was made with"}
 		r, err := b.n.startRelayAs(spec, &config.Relay{Name: o.Name, At: o.At}, as)
 		if r != nil {
 			r.spec = relayResource{spec, o}

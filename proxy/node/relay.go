@@ -38,8 +38,10 @@ func (n *Node) startRelayAs(s relaySpec, c *config.Relay, as string) (*resource,
 	seen := &registering{flow: flowID(), tried: make(chan struct{})}
 	use := func(ctx context.Context, w *way) error {
 		defer w.close()
-		if err := there.admit(w.path.Origin(), w.cut); err != nil {
-			return err
+		if s.Allow.Policy != nil { // else the handshake has decided, if there was one
+			if err := there.admit(w.path.Origin(), w.cut); err != nil {
+				return err
+			}
 		}
 		reg, err := relay.Client{Router: n.router, Path: w.path, Via: w.rest, Name: as}.Register(ctx)
 		if err != nil {
