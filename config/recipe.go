@@ -27,11 +27,13 @@ type Step struct {
 	lines map[string]int // of options that stand elsewhere
 }
 
-// The commands of a Recipe: each makes one of these. TicketStep is enrolling
-// with the ticket in Name.
+// The commands of a Recipe: each makes one of these. ProjectStep is getting to
+// know the project whose record, in JSON, is in Name; TicketStep is becoming a
+// member of one with the ticket in Name, which is a secret.
 const (
 	VaultStep          = "vault"
 	IdentityStep       = "identity"
+	ProjectStep        = "project"
 	TicketStep         = "ticket"
 	NodeStep           = "node"
 	TCPListenerStep    = "tcp-listener"
@@ -49,11 +51,11 @@ const (
 // protocol, command line, node configuration and run).
 var (
 	nodeOrder = []string{
-		TicketStep, NodeStep, TCPListenerStep, PolicyStep, RelayStep, TCPInletStep, TCPOutletStep, InfluxDBInletStep, InfluxDBOutletStep,
+		ProjectStep, TicketStep, NodeStep, TCPListenerStep, PolicyStep, RelayStep, TCPInletStep, TCPOutletStep, InfluxDBInletStep, InfluxDBOutletStep,
 		KafkaInletStep, KafkaOutletStep,
 	}
 	runOrder = []string{
-		VaultStep, IdentityStep, TicketStep, NodeStep, RelayStep, PolicyStep, TCPOutletStep, TCPInletStep, KafkaInletStep, KafkaOutletStep,
+		VaultStep, IdentityStep, ProjectStep, TicketStep, NodeStep, RelayStep, PolicyStep, TCPOutletStep, TCPInletStep, KafkaInletStep, KafkaOutletStep,
 	}
 )
 
@@ -81,6 +83,20 @@ func (o StepOptions) Has(name string) bool {
 	_, ok := o[name]
 	return ok
 }
+
+// Words returns the words of the step's command.
+func (s Step) Words() []string {
+	switch s.Command {
+	case ProjectStep:
+		return []string{"project", "import"}
+	case TicketStep:
+		return []string{"project", "enroll"}
+	}
+	return []string{s.Command, "create"}
+}
+
+// Secret reports whether the step's Name belongs in no message.
+func (s Step) Secret() bool { return s.Command == TicketStep }
 
 // Args returns the arguments of the step's command, without its words: options
 // in alphabetical order, then the name.
@@ -130,7 +146,7 @@ func (r *Recipe) ForNode(name string) {
 			s.Name = name
 		case RelayStep:
 			s.setDefault("to", name)
-		case PolicyStep, TicketStep:
+		case PolicyStep, ProjectStep, TicketStep:
 		default:
 			s.setDefault("at", name)
 		}

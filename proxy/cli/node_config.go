@@ -223,14 +223,14 @@ type lateError struct {
 
 func (e *lateError) Unwrap() error { return e.error }
 
-// runHere runs a node in this process, and makes what it has once it answers.
+// runHere makes what comes before a node, runs it in this process, and makes what
+// it has once it answers.
 func (r *recipe) runHere(ctx context.Context, s *store, was *nodeBefore) error {
 	node, _ := r.Node()
-	var rest []config.Step
-	for _, step := range r.Steps {
-		if step.Command != config.NodeStep {
-			rest = append(rest, step)
-		}
+	at := slices.IndexFunc(r.Steps, func(s config.Step) bool { return s.Command == config.NodeStep })
+	rest := r.Steps[at+1:]
+	if _, err := r.apply(ctx, r.Steps[:at]); err != nil {
+		return err // it has left nothing
 	}
 	o := &createFlags{inRecipe: true, rest: func(ctx context.Context) error {
 		done, err := r.apply(ctx, rest)
