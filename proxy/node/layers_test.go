@@ -19,7 +19,7 @@ const (
 	row0 = "tunnel/wire tunnel/multiaddr tunnel/policy transports"
 	row1 = row0 + " tunnel transports/tcp transports/udp transports/quic transports/ws transports/uds transports/tls transports/ble"
 	row2 = row1 + " tunnel/service tunnel/puncture tunnel/vault tunnel/identity tunnel/secure tunnel/portal"
-	row3 = row2 + " proxy relay tunnel/authority"
+	row3 = row2 + " proxy relay proxy/project tunnel/authority"
 	row4 = row3 + " transports/all proxy/state proxy/node proxy/control"
 )
 
@@ -36,6 +36,7 @@ var layers = map[string]string{
 
 	"proxy":            row2,
 	"relay":            row2,
+	"proxy/project":    "tunnel/identity tunnel/multiaddr",
 	"tunnel/authority": row2,
 
 	"tunnel/portal":   row1,
