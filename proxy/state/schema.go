@@ -118,4 +118,16 @@ CREATE TABLE credential (
 	PRIMARY KEY (node, issuer, scope, subject)
 ) STRICT;
 `,
+	// 3: projects
+	`
+CREATE TABLE project (
+	sequence   INTEGER PRIMARY KEY AUTOINCREMENT,
+	id         TEXT NOT NULL UNIQUE,
+	name       TEXT NOT NULL UNIQUE,
+	record     TEXT NOT NULL, -- JSON, with the keys of the reference implementation
+	is_default INTEGER NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX one_default_project ON project (is_default) WHERE is_default = 1;
+`,
 }
