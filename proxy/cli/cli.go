@@ -63,6 +63,7 @@ func newRoot(c *console) *cobra.Command {
 		newIdentity(c),
 		newVault(c),
 		newCredential(c),
+		newProject(c),
 		newCompletion(c),
 		newEnvironment(c),
 		newManpages(c),
@@ -156,7 +157,7 @@ func beforeDashes(args []string) []string {
 var elsewhere = []string{
 	"authority", "influxdb-inlet", "influxdb-outlet",
 	"kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer",
-	"project", "project-member", "sidecar",
+	"project-member", "sidecar",
 }
 
 // group returns a command that only holds others.

@@ -38,6 +38,9 @@ var before = map[string]string{
 	"ockam identity delete":  "ockam identity create main -q\nockam identity create database -q\n",
 	"ockam vault show":       vaults, "ockam vault move": vaults, "ockam vault delete": vaults,
 
+	"ockam project import": projects, "ockam project information": projects, "ockam project show": projects,
+	"ockam project list": projects, "ockam project delete": projects,
+
 	"ockam node create": "ockam identity create authority -q\nAUTHORITY=$(ockam identity show authority --full --encoding hex)\n",
 
 	"ockam node show": oneNode, "ockam node start": oneNode, "ockam node stop": oneNode, "ockam node delete": oneNode,
@@ -68,6 +71,8 @@ const (
 	credential = "ockam identity create member -q\nISSUER=$(ockam identity create authority -q)\n" +
 		"CREDENTIAL=$(ockam credential issue --as authority --for $(ockam identity show member) --encoding hex)\n"
 	vaults   = "ockam vault create -q\nockam vault create work\n"
+	projects = `for name in default team; do echo '{"id":"'$name'","name":"'$name'","space_name":"","space_id":"","users":[],"user_roles":[],` +
+		`"access_route":"/dnsaddr/p.example.com/tcp/4000"}' >project.json; ockam project import --project-file project.json; done` + "\n"
 	oneNode  = "ockam node create n1 -q\n"
 	twoNodes = oneNode + "ockam node create n2 -q\n"
 	channel  = "ockam node create a -q\nockam node create b -q\n" +

@@ -175,6 +175,9 @@ var decided = map[string]string{
 	"variables / null value":                                                    "the place of the mistake is more exact",
 	"variables / float value":                                                   "the place of the mistake is more exact",
 
+	"cloud commands / not enrolled: project delete s p --yes":            "projects are in no space",
+	"cloud commands / not enrolled: project import --project-file /nope": "the message has no number of the system",
+
 	"damaged state / database is not a database":    "the recorder damages the file; tested beside the store",
 	"read only home / OCKAM_HOME cannot be created": "the message has no number of the system",
 }
