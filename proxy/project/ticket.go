@@ -81,7 +81,7 @@ func isText(text string) bool {
 
 // trim removes white space and the mark that editors put before a text.
 func trim(text string) string {
-	return strings.TrimFunc(text, func(c rune) bool { return unicode.IsSpace(c) || c == '\ufeff' || c == 0 })
+	return strings.TrimFunc(text, func(c rune) bool { return unicode.IsSpace(c) || c == '\ufeff' })
 }
 
 // parseObjectTicket reads the form that is a JSON object, the one that commands

@@ -229,20 +229,14 @@ func TestBadTickets(t *testing.T) {
 func TestParseTicketTruncated(t *testing.T) {
 	k := sample(t)
 	object, line := text(t, k), fields(t, k)
-	needed := len(object)
-	for _, form := range []string{object, unhex(t, object), line, unhex(t, line)} {
-		if form == line {
-			needed = strings.LastIndex(unhex(t, line), ",")
-		}
-		until := needed
-		if form == unhex(t, object) {
-			until = len(form)
-		} else if form == line {
-			until = 2 * needed
-		}
-		for i := range until {
-			if _, err := project.ParseTicket(form[:i]); err == nil {
-				t.Errorf("accepted %d of %d characters of %s…", i, len(form), form[:8])
+	histories := strings.LastIndex(unhex(t, line), ",") // where they end
+	for _, c := range []struct {
+		form   string
+		needed int
+	}{{object, len(object)}, {unhex(t, object), len(object) / 2}, {line, 2 * histories}, {unhex(t, line), histories}} {
+		for i := range c.needed {
+			if _, err := project.ParseTicket(c.form[:i]); err == nil {
+				t.Errorf("accepted %d of %d characters of %s…", i, len(c.form), c.form[:8])
 			}
 		}
 	}
