@@ -11,6 +11,7 @@ import (
 
 	"ockam/proxy/control"
 	"ockam/tunnel"
+	"ockam/tunnel/api"
 	"ockam/tunnel/identity"
 )
 
@@ -129,7 +130,7 @@ func newChannelList(c *console) *cobra.Command {
 			var lines [][]string
 			for _, address := range all {
 				shown, err := n.SecureChannel(ctx, tunnel.LocalAddress(bare(address)))
-				if errors.Is(err, control.ErrNotFound) {
+				if errors.Is(err, api.ErrNotFound) {
 					continue // it ended meanwhile
 				}
 				if err != nil {
@@ -231,7 +232,7 @@ func requireAddress(cmd *cobra.Command) {
 
 // whenAbsent says what was not found, if that is what err means.
 func whenAbsent(err error, kind, name string) error {
-	if errors.Is(err, control.ErrNotFound) {
+	if errors.Is(err, api.ErrNotFound) {
 		return absent(fmt.Sprintf("The %s %s was not found", kind, name))
 	}
 	return err

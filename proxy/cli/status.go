@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ockam/proxy/control"
 	"ockam/proxy/state"
+	"ockam/tunnel/api"
 )
 
 func newStatus(c *console) *cobra.Command {
@@ -64,7 +64,7 @@ func (c *console) shownNodes(ctx context.Context, s *store, timeout time.Duratio
 			defer cancel()
 			return s.shownNode(ctx, &all[i])
 		}()
-		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, control.ErrNoAnswer) {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, api.ErrNoAnswer) {
 			c.say(markWarning, "the node %s does not answer", all[i].Name)
 			one, err = shownRecord(&all[i]), nil
 		}

@@ -11,6 +11,7 @@ import (
 	"ockam/proxy/node"
 	"ockam/proxy/state"
 	"ockam/tunnel"
+	"ockam/tunnel/api"
 	"ockam/tunnel/multiaddr"
 	"ockam/tunnel/wire"
 )
@@ -19,7 +20,7 @@ import (
 // and workers of the node itself. What it returns ends that, and waits for the
 // requests that are carried out; call it before Close of the node.
 func Attach(b *node.Background) (detach func(), err error) {
-	s := &Server{Router: b.Router(), Node: &attached{b}}
+	s := NewServer(b.Router(), &attached{b})
 	reg, err := b.Router().Handle(tunnel.LocalAddress(Address), s, b.ForCommands())
 	if err != nil {
 		return nil, fmt.Errorf("control: %w", err)
@@ -37,13 +38,13 @@ type attached struct{ b *node.Background }
 func translated(err error) error {
 	switch {
 	case errors.Is(err, node.ErrNotFound):
-		return wrapped{ErrNotFound, err}
+		return wrapped{api.ErrNotFound, err}
 	case errors.Is(err, node.ErrExists), errors.Is(err, tunnel.ErrInUse):
-		return wrapped{ErrExists, err}
+		return wrapped{api.ErrExists, err}
 	case errors.Is(err, node.ErrBadRequest):
-		return wrapped{ErrBadRequest, err}
+		return wrapped{api.ErrBadRequest, err}
 	case errors.Is(err, multiaddr.ErrNotSupported):
-		return wrapped{ErrNotSupported, err}
+		return wrapped{api.ErrNotSupported, err}
 	}
 	return err
 }
@@ -130,10 +131,10 @@ func (a *attached) Workers(context.Context) (WorkerList, error) {
 func (a *attached) AddConsumer(_ context.Context, c AddConsumer) error {
 	hops, err := c.Address.Hops()
 	if err != nil || len(hops) != 1 || hops[0].Kind != multiaddr.HopService {
-		return fmt.Errorf("%w: %v is not exactly one service of this node", ErrBadRequest, c.Address)
+		return fmt.Errorf("%w: %v is not exactly one service of this node", api.ErrBadRequest, c.Address)
 	}
 	if hops[0].Value == Address {
-		return fmt.Errorf("%w: the node API is for commands only", ErrBadRequest)
+		return fmt.Errorf("%w: the node API is for commands only", api.ErrBadRequest)
 	}
 	return translated(a.b.AddConsumer(c.FlowControl.ID, hops[0].Value))
 }

@@ -6,6 +6,7 @@ import (
 
 	"ockam/proxy/node"
 	"ockam/tunnel"
+	"ockam/tunnel/api"
 	"ockam/tunnel/wire"
 )
 
@@ -91,7 +92,7 @@ func (a *attached) DeleteSecureChannelListener(_ context.Context, address tunnel
 // local refuses addresses that are not of a worker.
 func local(a tunnel.Address) error {
 	if a.Type != wire.Local || a.Name == "" {
-		return fmt.Errorf("%w: %v is no address of a worker", ErrBadRequest, a)
+		return fmt.Errorf("%w: %v is no address of a worker", api.ErrBadRequest, a)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"ockam/proxy/node"
+	"ockam/tunnel/api"
 	"ockam/tunnel/policy"
 )
 
@@ -41,7 +42,7 @@ func (a *attached) Policy(ctx context.Context, r ResourceTypeOrName) (Policy, er
 func (a *attached) SetPolicy(ctx context.Context, p SetPolicy) error {
 	e, err := p.Expression.Policy()
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrBadRequest, err)
+		return fmt.Errorf("%w: %w", api.ErrBadRequest, err)
 	}
 	return translated(a.b.SetPolicy(ctx, node.ResourcePolicy{Resource: p.Resource.resource(), Expr: e}))
 }

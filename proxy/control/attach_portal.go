@@ -9,6 +9,7 @@ import (
 
 	"ockam/proxy/node"
 	"ockam/tunnel"
+	"ockam/tunnel/api"
 	"ockam/tunnel/policy"
 )
 
@@ -22,7 +23,7 @@ func given(p *PolicyExpression) (*policy.Expr, error) {
 	}
 	e, err := p.Policy()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
+		return nil, fmt.Errorf("%w: %w", api.ErrBadRequest, err)
 	}
 	return &e, nil
 }

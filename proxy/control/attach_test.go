@@ -18,6 +18,7 @@ import (
 	"ockam/proxy/state"
 	"ockam/transports/tcp"
 	"ockam/tunnel"
+	"ockam/tunnel/api"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
 	"ockam/tunnel/policy"
@@ -208,7 +209,7 @@ func TestAttachedBridges(t *testing.T) {
 	if err := a.Client.DeleteConnection(t.Context(), h1.Addr()); err != nil {
 		t.Error(err)
 	}
-	if _, err := a.Client.Connection(t.Context(), h1.Addr()); !errors.Is(err, control.ErrNotFound) {
+	if _, err := a.Client.Connection(t.Context(), h1.Addr()); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("deleted connection: %v", err)
 	}
 }
@@ -307,7 +308,7 @@ func TestAttachedPortals(t *testing.T) {
 	if i, err := app.Client.DeleteInlet(ctx, "stranger"); err != nil || i.Alias != "stranger" {
 		t.Errorf("%+v, %v", i, err)
 	}
-	if _, err := app.Client.Inlet(ctx, "stranger"); !errors.Is(err, control.ErrNotFound) {
+	if _, err := app.Client.Inlet(ctx, "stranger"); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("deleted inlet: %v", err)
 	}
 
@@ -374,7 +375,7 @@ func TestAttachedState(t *testing.T) {
 	if err := n.DeleteSecureChannelListener(ctx, address); err != nil {
 		t.Error(err)
 	}
-	if _, err := n.SecureChannelListener(ctx, address); !errors.Is(err, control.ErrNotFound) {
+	if _, err := n.SecureChannelListener(ctx, address); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("deleted channel listener: %v", err)
 	}
 	c, err := n.CreateSecureChannel(ctx, control.CreateSecureChannel{To: parsed(t, n.place("/service/api"))})
@@ -387,7 +388,7 @@ func TestAttachedState(t *testing.T) {
 	if d, err := n.DeleteSecureChannel(ctx, c.Address); err != nil || d.Channel != c.Address.String() {
 		t.Errorf("%+v, %v", d, err)
 	}
-	if _, err := n.DeleteSecureChannel(ctx, c.Address); !errors.Is(err, control.ErrNotFound) {
+	if _, err := n.DeleteSecureChannel(ctx, c.Address); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("deleted twice: %v", err)
 	}
 	w, err := n.Client.Workers(ctx)
@@ -406,7 +407,7 @@ func TestAttachedState(t *testing.T) {
 	if all, err := n.Client.Policies(ctx, nil); err != nil || len(all.Types) != len(policy.ResourceTypes()) || len(all.Resources) != 0 {
 		t.Errorf("policies: %+v, %v", all, err)
 	}
-	if err := n.StartKafkaOutlet(ctx, "k", control.KafkaOutlet{}); !errors.Is(err, control.ErrNotSupported) {
+	if err := n.StartKafkaOutlet(ctx, "k", control.KafkaOutlet{}); !errors.Is(err, api.ErrNotSupported) {
 		t.Errorf("kafka: %v", err)
 	}
 }
@@ -504,7 +505,7 @@ func TestAttachedPolicies(t *testing.T) {
 	if _, err := db.Client.DeleteOutlet(ctx, "outlet"); err != nil {
 		t.Error(err)
 	}
-	if _, err := db.Client.Policy(ctx, resource); !errors.Is(err, control.ErrNotFound) {
+	if _, err := db.Client.Policy(ctx, resource); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("policy of a deleted outlet: %v", err)
 	}
 }

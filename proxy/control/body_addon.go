@@ -4,17 +4,19 @@ import (
 	"fmt"
 	"time"
 
+	"ockam/tunnel/api"
 	"ockam/tunnel/multiaddr"
 )
 
 // StartService starts a service that has more options than its address.
-type StartService[T any, P pointer[T]] struct {
+type StartService[T any, P api.Pointer[T]] struct {
 	Address string // 1
 	Request T      // 2
 }
 
-func (v *StartService[T, P]) layout() layout {
-	return record(text(1, &v.Address), body(2, P(&v.Request)))
+// Layout lays the fields out; see api.Body.
+func (v *StartService[T, P]) Layout() api.Layout {
+	return api.Record(api.Text(1, &v.Address), api.Sub(2, P(&v.Request)))
 }
 
 // KafkaInlet is what POST /node/services/kafka_inlet starts.
@@ -31,10 +33,11 @@ type KafkaInlet struct {
 	EncryptedFields []string          // 10: empty: whole values
 }
 
-func (v *KafkaInlet) layout() layout {
-	return record(body(1, &v.Bind), body(2, &v.Brokers), place(3, &v.Outlet), boolean(4, &v.Encrypt),
-		kafkaPlace(5, &v.Consumers, 3), kafkaPlace(6, &v.Publishing, 2), optBody(7, &v.InletPolicy),
-		optBody(8, &v.ConsumerPolicy), optBody(9, &v.ProducerPolicy), texts(10, &v.EncryptedFields))
+// Layout lays the fields out; see api.Body.
+func (v *KafkaInlet) Layout() api.Layout {
+	return api.Record(api.Sub(1, &v.Bind), api.Sub(2, &v.Brokers), api.Place(3, &v.Outlet), api.Bool(4, &v.Encrypt),
+		kafkaPlace(5, &v.Consumers, 3), kafkaPlace(6, &v.Publishing, 2), api.OptSub(7, &v.InletPolicy),
+		api.OptSub(8, &v.ConsumerPolicy), api.OptSub(9, &v.ProducerPolicy), api.Texts(10, &v.EncryptedFields))
 }
 
 // Kinds of a KafkaPlace; the numbers are those on the wire.
@@ -53,32 +56,32 @@ type KafkaPlace struct {
 }
 
 // kafkaPlace is a plain enum whose fields are a map.
-func kafkaPlace(key uint64, v *KafkaPlace, most uint8) field {
-	fields := func() layout {
+func kafkaPlace(key uint64, v *KafkaPlace, most uint8) api.Field {
+	fields := func() api.Layout {
 		if v.Kind == KafkaNone {
-			return record()
+			return api.Record()
 		}
-		return record(place(1, &v.At))
+		return api.Record(api.Place(1, &v.At))
 	}
-	return field{key: key, layout: layout{
-		append: func(b []byte) ([]byte, error) {
+	return api.Field{Key: key, Layout: api.Layout{
+		Append: func(b []byte) ([]byte, error) {
 			if v.Kind < KafkaNone || v.Kind > most {
-				return nil, fmt.Errorf("%w: no kind %d", ErrMalformed, v.Kind)
+				return nil, fmt.Errorf("%w: no kind %d", api.ErrMalformed, v.Kind)
 			}
-			return appendVariant(b, uint64(v.Kind), fields())
+			return api.AppendVariant(b, uint64(v.Kind), fields())
 		},
-		parse: func(d *decoder) error {
-			n, err := d.variant()
+		Parse: func(d *api.Decoder) error {
+			n, err := d.Variant()
 			if err != nil {
 				return err
 			}
 			if n < uint64(KafkaNone) || n > uint64(most) {
-				return fmt.Errorf("%w: no kind %d", ErrMalformed, n)
+				return fmt.Errorf("%w: no kind %d", api.ErrMalformed, n)
 			}
 			if v.Kind = uint8(n); v.Kind == KafkaNone {
-				return d.skip()
+				return d.Skip()
 			}
-			return fields().parse(d)
+			return fields().Parse(d)
 		},
 	}}
 }
@@ -90,8 +93,9 @@ type KafkaOutlet struct {
 	Policy    *PolicyExpression // 3, optional
 }
 
-func (v *KafkaOutlet) layout() layout {
-	return record(body(1, &v.Bootstrap), boolean(2, &v.TLS), optBody(3, &v.Policy))
+// Layout lays the fields out; see api.Body.
+func (v *KafkaOutlet) Layout() api.Layout {
+	return api.Record(api.Sub(1, &v.Bootstrap), api.Bool(2, &v.TLS), api.OptSub(3, &v.Policy))
 }
 
 // Lease says how tokens for InfluxDB are made.
@@ -102,8 +106,9 @@ type Lease struct {
 	Duration    time.Duration // 4: of a lease
 }
 
-func (v *Lease) layout() layout {
-	return record(text(1, &v.OrgID), text(2, &v.Token), text(3, &v.Permissions), duration(4, &v.Duration))
+// Layout lays the fields out; see api.Body.
+func (v *Lease) Layout() api.Layout {
+	return api.Record(api.Text(1, &v.OrgID), api.Text(2, &v.Token), api.Text(3, &v.Permissions), api.Duration(4, &v.Duration))
 }
 
 // LeaseIssuer is what POST /node/services/lease_manager starts.
@@ -116,9 +121,10 @@ type LeaseIssuer struct {
 	Policy      *PolicyExpression // 6, optional
 }
 
-func (v *LeaseIssuer) layout() layout {
-	return record(text(1, &v.URL), text(2, &v.OrgID), text(3, &v.Token), text(4, &v.Permissions),
-		duration(5, &v.Duration), optBody(6, &v.Policy))
+// Layout lays the fields out; see api.Body.
+func (v *LeaseIssuer) Layout() api.Layout {
+	return api.Record(api.Text(1, &v.URL), api.Text(2, &v.OrgID), api.Text(3, &v.Token), api.Text(4, &v.Permissions),
+		api.Duration(5, &v.Duration), api.OptSub(6, &v.Policy))
 }
 
 // A LeaseUsage says whether clients of an inlet share a token.
@@ -137,8 +143,9 @@ type CreateInfluxDBInlet struct {
 	Issuer multiaddr.Addr // 3, optional
 }
 
-func (v *CreateInfluxDBInlet) layout() layout {
-	return record(body(1, &v.Inlet), choice(2, &v.Usage, Shared, PerClient), optPlace(3, &v.Issuer))
+// Layout lays the fields out; see api.Body.
+func (v *CreateInfluxDBInlet) Layout() api.Layout {
+	return api.Record(api.Sub(1, &v.Inlet), api.Choice(2, &v.Usage, Shared, PerClient), api.OptPlace(3, &v.Issuer))
 }
 
 // CreateInfluxDBOutlet is the request of POST /node/influxdb_outlet. It has
@@ -149,29 +156,30 @@ type CreateInfluxDBOutlet struct {
 	Token  string       // 2, variant 1. Never print it
 }
 
-func (v *CreateInfluxDBOutlet) layout() layout {
-	return record(body(1, &v.Outlet), field{key: 2, layout: layout{append: v.appendTokens, parse: v.parseTokens}})
+// Layout lays the fields out; see api.Body.
+func (v *CreateInfluxDBOutlet) Layout() api.Layout {
+	return api.Record(api.Sub(1, &v.Outlet), api.Field{Key: 2, Layout: api.Layout{Append: v.appendTokens, Parse: v.parseTokens}})
 }
 
 func (v *CreateInfluxDBOutlet) appendTokens(b []byte) ([]byte, error) {
 	if v.Lease != nil {
-		return appendVariant(b, 0, record(body(0, v.Lease)))
+		return api.AppendVariant(b, 0, api.Record(api.Sub(0, v.Lease)))
 	}
-	return appendVariant(b, 1, record(text(0, &v.Token)))
+	return api.AppendVariant(b, 1, api.Record(api.Text(0, &v.Token)))
 }
 
-func (v *CreateInfluxDBOutlet) parseTokens(d *decoder) error {
-	n, err := d.variant()
+func (v *CreateInfluxDBOutlet) parseTokens(d *api.Decoder) error {
+	n, err := d.Variant()
 	switch {
 	case err != nil:
 		return err
 	case n == 0:
 		v.Lease = new(Lease)
-		return record(body(0, v.Lease)).parse(d)
+		return api.Record(api.Sub(0, v.Lease)).Parse(d)
 	case n == 1:
 		v.Lease = nil
-		return record(text(0, &v.Token)).parse(d)
+		return api.Record(api.Text(0, &v.Token)).Parse(d)
 	default:
-		return fmt.Errorf("%w: no kind %d of tokens", ErrMalformed, n)
+		return fmt.Errorf("%w: no kind %d of tokens", api.ErrMalformed, n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"ockam/tunnel"
+	"ockam/tunnel/api"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
 )
@@ -17,24 +18,25 @@ type CreateSecureChannel struct {
 	Credential   *identity.Credential  // 6, optional: to be presented
 }
 
-func (v *CreateSecureChannel) layout() layout {
-	return record(place(1, &v.To), optIdentifiers(2, &v.Authorized), optDuration(4, &v.Timeout),
-		optText(5, &v.IdentityName), optCredential(6, &v.Credential))
+// Layout lays the fields out; see api.Body.
+func (v *CreateSecureChannel) Layout() api.Layout {
+	return api.Record(api.Place(1, &v.To), api.OptIdentifiers(2, &v.Authorized), api.OptDuration(4, &v.Timeout),
+		api.OptText(5, &v.IdentityName), optCredential(6, &v.Credential))
 }
 
 // optCredential is a credential with the attestation of the key that signed it.
-func optCredential(key uint64, p **identity.Credential) field {
-	return field{
-		key: key, optional: true, absent: func() bool { return *p == nil },
-		layout: layout{
-			append: func(b []byte) ([]byte, error) { return append(b, (*p).Bytes()...), nil },
-			parse: func(d *decoder) error {
-				enc := d.b
-				if err := d.skip(); err != nil {
+func optCredential(key uint64, p **identity.Credential) api.Field {
+	return api.Field{
+		Key: key, Optional: true, Absent: func() bool { return *p == nil },
+		Layout: api.Layout{
+			Append: func(b []byte) ([]byte, error) { return append(b, (*p).Bytes()...), nil },
+			Parse: func(d *api.Decoder) error {
+				enc := d.Rest()
+				if err := d.Skip(); err != nil {
 					return err
 				}
 				var err error
-				*p, err = identity.ParseCredential(enc[:len(enc)-len(d.b)])
+				*p, err = identity.ParseCredential(enc[:len(enc)-len(d.Rest())])
 				return err
 			},
 		},
@@ -47,8 +49,9 @@ type CreateSecureChannelResponse struct {
 	Flow    FlowControlID  // 2
 }
 
-func (v *CreateSecureChannelResponse) layout() layout {
-	return record(address(1, &v.Address), body(2, &v.Flow))
+// Layout lays the fields out; see api.Body.
+func (v *CreateSecureChannelResponse) Layout() api.Layout {
+	return api.Record(api.Address(1, &v.Address), api.Sub(2, &v.Flow))
 }
 
 // WorkerAddress asks for a channel or a channel listener by its address, to show
@@ -57,14 +60,18 @@ type WorkerAddress struct {
 	Address tunnel.Address // 1
 }
 
-func (v *WorkerAddress) layout() layout { return record(address(1, &v.Address)) }
+// Layout lays the fields out; see api.Body.
+func (v *WorkerAddress) Layout() api.Layout { return api.Record(api.Address(1, &v.Address)) }
 
 // DeleteSecureChannelResponse answers DELETE /node/secure_channel.
 type DeleteSecureChannelResponse struct {
 	Channel string // 1, optional: the encryptor's address
 }
 
-func (v *DeleteSecureChannelResponse) layout() layout { return record(optText(1, &v.Channel)) }
+// Layout lays the fields out; see api.Body.
+func (v *DeleteSecureChannelResponse) Layout() api.Layout {
+	return api.Record(api.OptText(1, &v.Channel))
+}
 
 // ShowSecureChannelResponse answers GET /node/show_secure_channel.
 type ShowSecureChannelResponse struct {
@@ -74,9 +81,10 @@ type ShowSecureChannelResponse struct {
 	Flow       *FlowControlID // 4, optional
 }
 
-func (v *ShowSecureChannelResponse) layout() layout {
-	return record(optText(1, &v.Channel), optText(2, &v.Route),
-		optional(texts(3, &v.Authorized), func() bool { return v.Authorized == nil }), optBody(4, &v.Flow))
+// Layout lays the fields out; see api.Body.
+func (v *ShowSecureChannelResponse) Layout() api.Layout {
+	return api.Record(api.OptText(1, &v.Channel), api.OptText(2, &v.Route),
+		api.Optional(api.Texts(3, &v.Authorized), func() bool { return v.Authorized == nil }), api.OptSub(4, &v.Flow))
 }
 
 // CreateSecureChannelListener is the request of POST
@@ -87,8 +95,9 @@ type CreateSecureChannelListener struct {
 	IdentityName string                // 3, optional
 }
 
-func (v *CreateSecureChannelListener) layout() layout {
-	return record(address(1, &v.Address), optIdentifiers(2, &v.Authorized), optText(3, &v.IdentityName))
+// Layout lays the fields out; see api.Body.
+func (v *CreateSecureChannelListener) Layout() api.Layout {
+	return api.Record(api.Address(1, &v.Address), api.OptIdentifiers(2, &v.Authorized), api.OptText(3, &v.IdentityName))
 }
 
 // SecureChannelListener describes a listener.
@@ -98,6 +107,7 @@ type SecureChannelListener struct {
 	KeyExchangeOnly bool           // 3: its channels carry no messages
 }
 
-func (v *SecureChannelListener) layout() layout {
-	return record(address(1, &v.Address), body(2, &v.Flow), boolean(3, &v.KeyExchangeOnly))
+// Layout lays the fields out; see api.Body.
+func (v *SecureChannelListener) Layout() api.Layout {
+	return api.Record(api.Address(1, &v.Address), api.Sub(2, &v.Flow), api.Bool(3, &v.KeyExchangeOnly))
 }

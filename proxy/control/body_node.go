@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"ockam/tunnel/api"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
 )
@@ -15,8 +16,9 @@ type NodeStatus struct {
 	Process    NodeProcessStatus   // 3
 }
 
-func (v *NodeStatus) layout() layout {
-	return record(text(1, &v.Name), identifier(2, &v.Identifier), body(3, &v.Process))
+// Layout lays the fields out; see api.Body.
+func (v *NodeStatus) Layout() api.Layout {
+	return api.Record(api.Text(1, &v.Name), api.Identifier(2, &v.Identifier), api.Sub(3, &v.Process))
 }
 
 // A ProcessState says whether the process of a node runs.
@@ -36,30 +38,31 @@ type NodeProcessStatus struct {
 	PID   uint32
 }
 
-func (v *NodeProcessStatus) layout() layout {
-	fields := func() layout {
+// Layout lays the fields out; see api.Body.
+func (v *NodeProcessStatus) Layout() api.Layout {
+	fields := func() api.Layout {
 		if v.State == Stopped {
-			return tuple()
+			return api.Tuple()
 		}
-		return tuple(integer(0, &v.PID))
+		return api.Tuple(api.Uint(0, &v.PID))
 	}
-	return layout{
-		append: func(b []byte) ([]byte, error) {
+	return api.Layout{
+		Append: func(b []byte) ([]byte, error) {
 			if v.State > Stopped {
-				return nil, fmt.Errorf("%w: no process state %d", ErrMalformed, v.State)
+				return nil, fmt.Errorf("%w: no process state %d", api.ErrMalformed, v.State)
 			}
-			return appendVariant(b, uint64(v.State), fields())
+			return api.AppendVariant(b, uint64(v.State), fields())
 		},
-		parse: func(d *decoder) error {
-			n, err := d.variant()
+		Parse: func(d *api.Decoder) error {
+			n, err := d.Variant()
 			if err != nil {
 				return err
 			}
 			if n > uint64(Stopped) {
-				return fmt.Errorf("%w: no process state %d", ErrMalformed, n)
+				return fmt.Errorf("%w: no process state %d", api.ErrMalformed, n)
 			}
 			*v = NodeProcessStatus{State: ProcessState(n)}
-			return fields().parse(d)
+			return fields().Parse(d)
 		},
 	}
 }
@@ -79,10 +82,11 @@ type NodeResources struct {
 	Services         []ServiceStatus         // 11
 }
 
-func (v *NodeResources) layout() layout {
-	return record(text(1, &v.Name), text(2, &v.IdentityName), boolean(3, &v.IsDefault), body(4, &v.Process),
-		body(5, &v.Route), optBody(6, &v.HTTPServer), list(7, &v.Transports), list(8, &v.ChannelListeners),
-		list(9, &v.Inlets), list(10, &v.Outlets), list(11, &v.Services))
+// Layout lays the fields out; see api.Body.
+func (v *NodeResources) Layout() api.Layout {
+	return api.Record(api.Text(1, &v.Name), api.Text(2, &v.IdentityName), api.Bool(3, &v.IsDefault), api.Sub(4, &v.Process),
+		api.Sub(5, &v.Route), api.OptSub(6, &v.HTTPServer), api.List(7, &v.Transports), api.List(8, &v.ChannelListeners),
+		api.List(9, &v.Inlets), api.List(10, &v.Outlets), api.List(11, &v.Services))
 }
 
 // RouteToNode says how to reach a node: by its name, and by its network address.
@@ -91,7 +95,10 @@ type RouteToNode struct {
 	Verbose multiaddr.Addr // 2, optional: /dnsaddr/localhost/tcp/PORT
 }
 
-func (v *RouteToNode) layout() layout { return record(place(1, &v.Short), optPlace(2, &v.Verbose)) }
+// Layout lays the fields out; see api.Body.
+func (v *RouteToNode) Layout() api.Layout {
+	return api.Record(api.Place(1, &v.Short), api.OptPlace(2, &v.Verbose))
+}
 
 // InternetAddress is a host name or an IP address, with a port. Host holds the
 // text of either; it is encoded as an IP address when it reads as one.
@@ -107,57 +114,58 @@ const (
 	addressV6  = 2
 )
 
-func (v *InternetAddress) layout() layout {
-	return layout{append: v.append, parse: v.parse}
+// Layout lays the fields out; see api.Body.
+func (v *InternetAddress) Layout() api.Layout {
+	return api.Layout{Append: v.append, Parse: v.parse}
 }
 
 func (v *InternetAddress) append(b []byte) ([]byte, error) {
 	ip, err := netip.ParseAddr(v.Host)
 	switch {
 	case err != nil || ip.Zone() != "": // neither has a place for the zone
-		return appendVariant(b, addressDNS, tuple(text(0, &v.Host), integer(1, &v.Port)))
+		return api.AppendVariant(b, addressDNS, api.Tuple(api.Text(0, &v.Host), api.Uint(1, &v.Port)))
 	case ip.Is4():
-		return appendVariant(b, addressV4, tuple(v.socket(4)))
+		return api.AppendVariant(b, addressV4, api.Tuple(v.socket(4)))
 	default:
-		return appendVariant(b, addressV6, tuple(v.socket(16)))
+		return api.AppendVariant(b, addressV6, api.Tuple(v.socket(16)))
 	}
 }
 
-func (v *InternetAddress) parse(d *decoder) error {
-	n, err := d.variant()
+func (v *InternetAddress) parse(d *api.Decoder) error {
+	n, err := d.Variant()
 	if err != nil {
 		return err
 	}
 	switch n {
 	case addressDNS:
-		return tuple(text(0, &v.Host), integer(1, &v.Port)).parse(d)
+		return api.Tuple(api.Text(0, &v.Host), api.Uint(1, &v.Port)).Parse(d)
 	case addressV4:
-		return tuple(v.socket(4)).parse(d)
+		return api.Tuple(v.socket(4)).Parse(d)
 	case addressV6:
-		return tuple(v.socket(16)).parse(d)
+		return api.Tuple(v.socket(16)).Parse(d)
 	default:
-		return fmt.Errorf("%w: no kind %d of internet address", ErrMalformed, n)
+		return fmt.Errorf("%w: no kind %d of internet address", api.ErrMalformed, n)
 	}
 }
 
 // socket is the field of the IP variants: an array of the address, of size
 // bytes, and the port.
-func (v *InternetAddress) socket(size int) field {
-	host := simple(0, &v.Host,
+func (v *InternetAddress) socket(size int) api.Field {
+	host := api.Simple(0, &v.Host,
 		func(b []byte, s string) []byte {
 			ip, _ := netip.ParseAddr(s) // append has looked
-			return appendBytes(b, ip.AsSlice())
+			return api.AppendBytes(b, ip.AsSlice())
 		},
-		func(d *decoder) (string, error) {
-			p, err := d.data(majorBytes)
+		func(d *api.Decoder) (string, error) {
+			p, err := d.Data(api.MajorBytes)
 			if err != nil {
 				return "", err
 			}
 			ip, ok := netip.AddrFromSlice(p)
 			if !ok || len(p) != size {
-				return "", fmt.Errorf("%w: IP address of %d bytes", ErrMalformed, len(p))
+				return "", fmt.Errorf("%w: IP address of %d bytes", api.ErrMalformed, len(p))
 			}
 			return ip.String(), nil
 		})
-	return field{key: 0, layout: tuple(host, integer(1, &v.Port))}
+	return api.Field{Key: 0, Layout: api.Tuple(host, api.Uint(1, &v.Port))}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"ockam/tunnel"
+	"ockam/tunnel/api"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
 )
@@ -24,11 +25,12 @@ type CreateInlet struct {
 	CertificateProvider multiaddr.Addr      // 13, optional: whom to ask for a TLS certificate
 }
 
-func (v *CreateInlet) layout() layout {
-	return record(body(1, &v.Listen), place(2, &v.Outlet), text(3, &v.Alias), optIdentifier(4, &v.Authorized),
-		optDuration(5, &v.Wait), optBody(6, &v.Policy), boolean(7, &v.WaitForConnection),
-		optIdentifier(8, &v.ChannelIdentifier), boolean(9, &v.UDPPuncture), boolean(11, &v.DisableTCPFallback),
-		boolean(12, &v.EBPF), optPlace(13, &v.CertificateProvider))
+// Layout lays the fields out; see api.Body.
+func (v *CreateInlet) Layout() api.Layout {
+	return api.Record(api.Sub(1, &v.Listen), api.Place(2, &v.Outlet), api.Text(3, &v.Alias), api.OptIdentifier(4, &v.Authorized),
+		api.OptDuration(5, &v.Wait), api.OptSub(6, &v.Policy), api.Bool(7, &v.WaitForConnection),
+		api.OptIdentifier(8, &v.ChannelIdentifier), api.Bool(9, &v.UDPPuncture), api.Bool(11, &v.DisableTCPFallback),
+		api.Bool(12, &v.EBPF), api.OptPlace(13, &v.CertificateProvider))
 }
 
 // CreateOutlet is the request of POST /node/outlet.
@@ -41,9 +43,10 @@ type CreateOutlet struct {
 	EBPF      bool              // 6
 }
 
-func (v *CreateOutlet) layout() layout {
-	return record(body(1, &v.Target), boolean(2, &v.TLS), optAddress(3, &v.Address),
-		boolean(4, &v.Reachable), optBody(5, &v.Policy), boolean(6, &v.EBPF))
+// Layout lays the fields out; see api.Body.
+func (v *CreateOutlet) Layout() api.Layout {
+	return api.Record(api.Sub(1, &v.Target), api.Bool(2, &v.TLS), api.OptAddress(3, &v.Address),
+		api.Bool(4, &v.Reachable), api.OptSub(5, &v.Policy), api.Bool(6, &v.EBPF))
 }
 
 // InletStatus describes an inlet. That of a deleted one is Down and has neither
@@ -58,9 +61,10 @@ type InletStatus struct {
 	OutletAddress string           // 7: a MultiAddr in text
 }
 
-func (v *InletStatus) layout() layout {
-	return record(text(1, &v.Bind), optText(2, &v.Worker), text(3, &v.Alias), optText(4, &v.Payload),
-		optText(5, &v.OutletRoute), connection(6, &v.Status), text(7, &v.OutletAddress))
+// Layout lays the fields out; see api.Body.
+func (v *InletStatus) Layout() api.Layout {
+	return api.Record(api.Text(1, &v.Bind), api.OptText(2, &v.Worker), api.Text(3, &v.Alias), api.OptText(4, &v.Payload),
+		api.OptText(5, &v.OutletRoute), connection(6, &v.Status), api.Text(7, &v.OutletAddress))
 }
 
 // OutletStatus describes an outlet.
@@ -70,8 +74,9 @@ type OutletStatus struct {
 	Payload string         // 3, optional
 }
 
-func (v *OutletStatus) layout() layout {
-	return record(body(1, &v.Target), address(2, &v.Address), optText(3, &v.Payload))
+// Layout lays the fields out; see api.Body.
+func (v *OutletStatus) Layout() api.Layout {
+	return api.Record(api.Sub(1, &v.Target), api.Address(2, &v.Address), api.OptText(3, &v.Payload))
 }
 
 // HostnamePort is a host name or IP address, and a port.
@@ -80,7 +85,10 @@ type HostnamePort struct {
 	Port uint16 // 1
 }
 
-func (v *HostnamePort) layout() layout { return tuple(text(0, &v.Host), integer(1, &v.Port)) }
+// Layout lays the fields out; see api.Body.
+func (v *HostnamePort) Layout() api.Layout {
+	return api.Tuple(api.Text(0, &v.Host), api.Uint(1, &v.Port))
+}
 
 // PortRange is a range of ports, both included.
 type PortRange struct {
@@ -88,7 +96,10 @@ type PortRange struct {
 	Last  uint16 // 1
 }
 
-func (v *PortRange) layout() layout { return tuple(integer(0, &v.First), integer(1, &v.Last)) }
+// Layout lays the fields out; see api.Body.
+func (v *PortRange) Layout() api.Layout {
+	return api.Tuple(api.Uint(0, &v.First), api.Uint(1, &v.Last))
+}
 
 // A ConnectionStatus says whether an inlet or relay is connected.
 type ConnectionStatus uint8
@@ -99,4 +110,4 @@ const (
 	Up   ConnectionStatus = 1
 )
 
-func connection(key uint64, p *ConnectionStatus) field { return choice(key, p, Down, Up) }
+func connection(key uint64, p *ConnectionStatus) api.Field { return api.Choice(key, p, Down, Up) }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"ockam/tunnel/api"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
 )
@@ -23,9 +24,10 @@ type CreateRelay struct {
 	Return     ReturnTiming        // 5
 }
 
-func (v *CreateRelay) layout() layout {
-	return record(place(1, &v.At), text(2, &v.Name), optIdentifier(3, &v.Authorized), optText(4, &v.Address),
-		choice(5, &v.Return, Immediately, AfterConnection))
+// Layout lays the fields out; see api.Body.
+func (v *CreateRelay) Layout() api.Layout {
+	return api.Record(api.Place(1, &v.At), api.Text(2, &v.Name), api.OptIdentifier(3, &v.Authorized), api.OptText(4, &v.Address),
+		api.Choice(5, &v.Return, Immediately, AfterConnection))
 }
 
 // RelayInfo describes a relay as seen by who registered it. The optional fields
@@ -41,8 +43,9 @@ type RelayInfo struct {
 	LastFailure     string           // 8, optional: the reference never fills it
 }
 
-func (v *RelayInfo) layout() layout {
-	return record(optText(1, &v.ForwardingRoute), optText(2, &v.RemoteAddress), optText(3, &v.WorkerAddress),
-		optBody(4, &v.Flow), connection(5, &v.Status), place(6, &v.Destination), text(7, &v.Name),
-		optText(8, &v.LastFailure))
+// Layout lays the fields out; see api.Body.
+func (v *RelayInfo) Layout() api.Layout {
+	return api.Record(api.OptText(1, &v.ForwardingRoute), api.OptText(2, &v.RemoteAddress), api.OptText(3, &v.WorkerAddress),
+		api.OptSub(4, &v.Flow), connection(5, &v.Status), api.Place(6, &v.Destination), api.Text(7, &v.Name),
+		api.OptText(8, &v.LastFailure))
 }

@@ -1,6 +1,10 @@
 package control
 
-import "ockam/tunnel/multiaddr"
+import (
+	"ockam/tunnel/multiaddr"
+
+	"ockam/tunnel/api"
+)
 
 // ServiceStatus is an element of the answer to GET /node/services.
 type ServiceStatus struct {
@@ -8,7 +12,10 @@ type ServiceStatus struct {
 	Type    string // 3: one of ServiceTypes
 }
 
-func (v *ServiceStatus) layout() layout { return record(text(2, &v.Address), text(3, &v.Type)) }
+// Layout lays the fields out; see api.Body.
+func (v *ServiceStatus) Layout() api.Layout {
+	return api.Record(api.Text(2, &v.Address), api.Text(3, &v.Type))
+}
 
 // TextAddress asks for something by its address in text: to start or delete a
 // service; to make or delete a connection or a listener.
@@ -16,21 +23,24 @@ type TextAddress struct {
 	Address string // 1
 }
 
-func (v *TextAddress) layout() layout { return record(text(1, &v.Address)) }
+// Layout lays the fields out; see api.Body.
+func (v *TextAddress) Layout() api.Layout { return api.Record(api.Text(1, &v.Address)) }
 
 // WorkerList answers GET /node/workers.
 type WorkerList struct {
 	Workers []WorkerStatus // 1
 }
 
-func (v *WorkerList) layout() layout { return record(list(1, &v.Workers)) }
+// Layout lays the fields out; see api.Body.
+func (v *WorkerList) Layout() api.Layout { return api.Record(api.List(1, &v.Workers)) }
 
 // WorkerStatus is an element of a WorkerList.
 type WorkerStatus struct {
 	Address string // 2
 }
 
-func (v *WorkerStatus) layout() layout { return record(text(2, &v.Address)) }
+// Layout lays the fields out; see api.Body.
+func (v *WorkerStatus) Layout() api.Layout { return api.Record(api.Text(2, &v.Address)) }
 
 // FlowControlID names a flow control: 32 hexadecimal digits. The reference lets
 // nothing from a channel or connection reach a worker that was not added to its
@@ -39,7 +49,8 @@ type FlowControlID struct {
 	ID string // 1
 }
 
-func (v *FlowControlID) layout() layout { return record(text(1, &v.ID)) }
+// Layout lays the fields out; see api.Body.
+func (v *FlowControlID) Layout() api.Layout { return api.Record(api.Text(1, &v.ID)) }
 
 // AddConsumer is the request of POST /node/flow_controls/add_consumer.
 type AddConsumer struct {
@@ -47,7 +58,10 @@ type AddConsumer struct {
 	Address     multiaddr.Addr // 2
 }
 
-func (v *AddConsumer) layout() layout { return record(body(1, &v.FlowControl), place(2, &v.Address)) }
+// Layout lays the fields out; see api.Body.
+func (v *AddConsumer) Layout() api.Layout {
+	return api.Record(api.Sub(1, &v.FlowControl), api.Place(2, &v.Address))
+}
 
 // SendMessage is the request of POST /v0/message.
 type SendMessage struct {
@@ -55,6 +69,7 @@ type SendMessage struct {
 	Message []byte // 2: as an array of integers
 }
 
-func (v *SendMessage) layout() layout {
-	return record(text(1, &v.Route), body(2, &byteList{&v.Message}))
+// Layout lays the fields out; see api.Body.
+func (v *SendMessage) Layout() api.Layout {
+	return api.Record(api.Text(1, &v.Route), api.Sub(2, &api.ByteList{P: &v.Message}))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"ockam/proxy/control"
+	"ockam/tunnel/api"
 	"ockam/tunnel/policy"
 )
 
@@ -22,11 +23,11 @@ func one[T any, P interface {
 	control.Body
 }](b []byte) (again, rest []byte, err error) {
 	var v T
-	rest, err = control.Parse(b, P(&v))
+	rest, err = api.Parse(b, P(&v))
 	if err != nil {
 		return nil, nil, err
 	}
-	again, err = control.Append(nil, P(&v))
+	again, err = api.Append(nil, P(&v))
 	return again, rest, err
 }
 
@@ -34,11 +35,11 @@ func many[T any, P interface {
 	*T
 	control.Body
 }](b []byte) (again, rest []byte, err error) {
-	v, rest, err := control.ParseList[T, P](b)
+	v, rest, err := api.ParseList[T, P](b)
 	if err != nil {
 		return nil, nil, err
 	}
-	again, err = control.AppendList[T, P](nil, v)
+	again, err = api.AppendList[T, P](nil, v)
 	return again, rest, err
 }
 

@@ -1,5 +1,7 @@
 package control
 
+import "ockam/tunnel/api"
+
 // A TransportType is the kind of a connection or listener.
 type TransportType uint8
 
@@ -33,7 +35,8 @@ type TransportStatus struct {
 	Flow      FlowControlID // 6
 }
 
-func (v *TransportStatus) layout() layout {
-	return record(index(1, &v.Type, TCP, WebSocket), choice(2, &v.Mode, Listen, Outgoing),
-		text(3, &v.Socket), text(4, &v.Worker), text(5, &v.Processor), body(6, &v.Flow))
+// Layout lays the fields out; see api.Body.
+func (v *TransportStatus) Layout() api.Layout {
+	return api.Record(api.Index(1, &v.Type, TCP, WebSocket), api.Choice(2, &v.Mode, Listen, Outgoing),
+		api.Text(3, &v.Socket), api.Text(4, &v.Worker), api.Text(5, &v.Processor), api.Sub(6, &v.Flow))
 }

@@ -11,6 +11,7 @@ import (
 
 	"ockam/proxy/control"
 	"ockam/tunnel"
+	"ockam/tunnel/api"
 	"ockam/tunnel/wire"
 )
 
@@ -68,7 +69,7 @@ func TestClientErrors(t *testing.T) {
 	c := byHand(t, func([]byte) []byte { return message(t, "a4010202010319019404f5 a103686e6f742068657265") })
 	_, err := c.Relay(t.Context(), "n3")
 	e, ok := errors.AsType[*control.Error](err)
-	if !ok || e.Error() != "not here" || !errors.Is(err, control.ErrNotFound) || errors.Is(err, control.ErrExists) {
+	if !ok || e.Error() != "not here" || !errors.Is(err, api.ErrNotFound) || errors.Is(err, api.ErrExists) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -76,7 +77,7 @@ func TestClientErrors(t *testing.T) {
 // TestClientRawAnswer has Do return what it cannot judge.
 func TestClientRawAnswer(t *testing.T) {
 	c := byHand(t, func([]byte) []byte { return message(t, "a40102020103 1901a2 04f5 07") })
-	r, err := c.Do(t.Context(), control.Request{Path: "/x", Method: control.MethodPatch})
+	r, err := c.Do(t.Context(), control.Request{Path: "/x", Method: api.MethodPatch})
 	if err != nil || r.Status != 418 || !bytes.Equal(r.Body, []byte{7}) {
 		t.Errorf("got %+v, %v", r, err)
 	}
@@ -88,7 +89,7 @@ func TestClientEnds(t *testing.T) {
 	t.Run("time", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, began := byHand(t, silent), time.Now()
-			if _, err := c.Status(t.Context()); !errors.Is(err, control.ErrNoAnswer) || time.Since(began) != control.DefaultTimeout {
+			if _, err := c.Status(t.Context()); !errors.Is(err, api.ErrNoAnswer) || time.Since(began) != api.DefaultTimeout {
 				t.Errorf("%v after %v", err, time.Since(began))
 			}
 		})
@@ -123,7 +124,7 @@ func TestClientLocal(t *testing.T) {
 	if _, err := c.Status(t.Context()); !errors.Is(err, tunnel.ErrNoRoute) {
 		t.Errorf("without a server: %v", err)
 	}
-	s := &control.Server{Router: router, Node: small{}}
+	s := control.NewServer(router, small{})
 	defer s.Close()
 	if _, err := router.Handle(tunnel.LocalAddress(control.Address), s, tunnel.Access{}); err != nil {
 		t.Fatal(err)
@@ -187,14 +188,14 @@ func TestClientMethods(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got control.Request
 			far := byHand(t, func(payload []byte) []byte {
-				got, _ = control.ParseRequest(payload)
+				got, _ = api.ParseRequest(payload)
 				if tt.answer == "" {
 					return message(t, "a4010202010318c804f4")
 				}
 				return message(t, "a4010202010318c804f5"+tt.answer)
 			})
 			// Through a server as well, which must read what the client writes.
-			if err := tt.do(serve(t, &control.Server{Node: far})); err != nil {
+			if err := tt.do(serve(t, control.NewServer(nil, far))); err != nil {
 				t.Fatal(err)
 			}
 			method, rest, _ := strings.Cut(tt.request, " ")

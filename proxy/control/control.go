@@ -17,91 +17,23 @@
 // identifier) or, where zero means something, a nil pointer.
 package control
 
-import (
-	"errors"
-	"fmt"
-)
+import "ockam/tunnel/api"
 
 // Address is the name of the worker that answers node API requests.
 const Address = "_internal.nodemanager"
 
-// MaxRequest is the largest request in bytes that a Server reads. The
-// reference implementation takes what fits into a frame.
-const MaxRequest = 1 << 20
-
-// Errors that a Node returns, wrapped, and that an Error of a Client wraps.
-var (
-	// ErrNotFound means that there is nothing of that name.
-	ErrNotFound = errors.New("control: not found")
-	// ErrExists means that the name or address is taken.
-	ErrExists = errors.New("control: already exists")
-	// ErrBadRequest means that the request makes no sense.
-	ErrBadRequest = errors.New("control: bad request")
-	// ErrNotSupported means that the node does not do that.
-	ErrNotSupported = errors.New("control: not supported by this node")
-)
-
-// Errorf returns an error that is kind, one of the errors above, and has just
-// the text: what a Node returns for people to read.
-func Errorf(kind error, format string, args ...any) error {
-	return kindError{kind, fmt.Sprintf(format, args...)}
-}
-
-// A kindError is an error with a text that does not show what it wraps.
-type kindError struct {
-	kind error
-	text string
-}
-
-func (e kindError) Error() string { return e.text }
-func (e kindError) Unwrap() error { return e.kind }
-
-// Causes of the errors of Append and Parse functions.
-var (
-	// ErrMalformed is the cause when the input is not what the layout demands.
-	ErrMalformed = errors.New("malformed value")
-	// ErrTruncated is the cause when the input ends inside a value.
-	ErrTruncated = errors.New("input ends inside a value")
-	// ErrMissing is the cause when a mandatory field is absent.
-	ErrMissing = errors.New("mandatory field is missing")
-)
-
-// A Method says what a request wants done. The zero Method is that of a request
-// without one.
-type Method uint8
-
-// The methods. The number on the wire is one less.
-const (
-	MethodGet Method = iota + 1
-	MethodPost
-	MethodPut
-	MethodDelete
-	MethodPatch
-)
-
-// String returns the method in capitals, "" for the zero Method.
-func (m Method) String() string {
-	if m > MethodPatch {
-		return "?"
-	}
-	return [...]string{"", "GET", "POST", "PUT", "DELETE", "PATCH"}[m]
-}
-
-// A Status says what came of a request; only StatusOK is success. The zero
-// Status is that of a response without one.
-type Status uint16
-
-// The statuses that the protocol has. The reference's command cannot read any
-// other number.
-const (
-	StatusOK               Status = 200
-	StatusBadRequest       Status = 400
-	StatusUnauthorized     Status = 401
-	StatusForbidden        Status = 403
-	StatusNotFound         Status = 404
-	StatusMethodNotAllowed Status = 405
-	StatusTimeout          Status = 408
-	StatusConflict         Status = 409
-	StatusInternalError    Status = 500
-	StatusNotImplemented   Status = 501
+// What the node API is made of.
+type (
+	// A Request asks a node for something.
+	Request = api.Request
+	// A Response answers a Request.
+	Response = api.Response
+	// An Error is a response that is not a success.
+	Error = api.Error
+	// A Method says what a request wants done.
+	Method = api.Method
+	// A Status says what came of a request.
+	Status = api.Status
+	// A Body is what can stand behind a header.
+	Body = api.Body
 )

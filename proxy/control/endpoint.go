@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ockam/tunnel"
+	"ockam/tunnel/api"
 	"ockam/tunnel/policy"
 )
 
@@ -30,88 +31,88 @@ type endpoint struct {
 	named    bool // error bodies have path and method, as some of the reference's
 }
 
-const bad = StatusBadRequest
+const bad = api.StatusBadRequest
 
 // endpoints is Node API's table in docs/protocol.md, in the same order.
 var endpoints = []endpoint{
-	{method: MethodGet, path: "node", serve: get(Node.Status)},
-	{method: MethodGet, path: "node/resources", serve: get(Node.Resources)},
-	{method: MethodGet, path: "node/services", serve: getList(allServices)},
-	{method: MethodGet, path: "node/services/*", serve: services},
-	{method: MethodPost, path: "node/services/uppercase", serve: do(start("uppercase"))},
-	{method: MethodPost, path: "node/services/echo", serve: do(start("echo"))},
-	{method: MethodPost, path: "node/services/hop", serve: do(start("hop"))},
-	{method: MethodPost, path: "node/services/kafka_inlet", serve: then(unitBody, startAt(KafkaNode.StartKafkaInlet))},
-	{method: MethodPost, path: "node/services/kafka_outlet", serve: then(unitBody, startAt(KafkaNode.StartKafkaOutlet))},
-	{method: MethodDelete, path: "node/services/kafka_inlet", serve: do(byText(KafkaNode.DeleteKafkaInlet))},
-	{method: MethodDelete, path: "node/services/kafka_outlet", serve: do(byText(KafkaNode.DeleteKafkaOutlet))},
-	{method: MethodPost, path: "node/services/lease_manager", serve: startAt(InfluxDBNode.StartLeaseIssuer)},
-	{method: MethodDelete, path: "node/services/lease_manager", serve: do(byText(InfluxDBNode.DeleteLeaseIssuer))},
+	{method: api.MethodGet, path: "node", serve: get(Node.Status)},
+	{method: api.MethodGet, path: "node/resources", serve: get(Node.Resources)},
+	{method: api.MethodGet, path: "node/services", serve: getList(allServices)},
+	{method: api.MethodGet, path: "node/services/*", serve: services},
+	{method: api.MethodPost, path: "node/services/uppercase", serve: do(start("uppercase"))},
+	{method: api.MethodPost, path: "node/services/echo", serve: do(start("echo"))},
+	{method: api.MethodPost, path: "node/services/hop", serve: do(start("hop"))},
+	{method: api.MethodPost, path: "node/services/kafka_inlet", serve: then(unitBody, startAt(KafkaNode.StartKafkaInlet))},
+	{method: api.MethodPost, path: "node/services/kafka_outlet", serve: then(unitBody, startAt(KafkaNode.StartKafkaOutlet))},
+	{method: api.MethodDelete, path: "node/services/kafka_inlet", serve: do(byText(KafkaNode.DeleteKafkaInlet))},
+	{method: api.MethodDelete, path: "node/services/kafka_outlet", serve: do(byText(KafkaNode.DeleteKafkaOutlet))},
+	{method: api.MethodPost, path: "node/services/lease_manager", serve: startAt(InfluxDBNode.StartLeaseIssuer)},
+	{method: api.MethodDelete, path: "node/services/lease_manager", serve: do(byText(InfluxDBNode.DeleteLeaseIssuer))},
 
-	{method: MethodGet, path: "node/tcp/connection", serve: getList(ConnectionNode.Connections)},
+	{method: api.MethodGet, path: "node/tcp/connection", serve: getList(ConnectionNode.Connections)},
 	{
-		method: MethodGet, path: "node/tcp/connection/*", serve: getOne(ConnectionNode.Connection),
+		method: api.MethodGet, path: "node/tcp/connection/*", serve: getOne(ConnectionNode.Connection),
 		notFound: "Connection %s was not found in the registry.",
 	},
-	{method: MethodPost, path: "node/tcp/connection", serve: post(makeByText(ConnectionNode.CreateConnection)), failed: bad},
+	{method: api.MethodPost, path: "node/tcp/connection", serve: post(makeByText(ConnectionNode.CreateConnection)), failed: bad},
 	{
-		method: MethodDelete, path: "node/tcp/connection", failed: bad, missing: bad,
+		method: api.MethodDelete, path: "node/tcp/connection", failed: bad, missing: bad,
 		serve: then(unitBody, do(byTextOr("Connection %s was not found in the registry.", ConnectionNode.DeleteConnection))),
 	},
-	{method: MethodGet, path: "node/tcp/listener", serve: getList(ListenerNode.Listeners)},
+	{method: api.MethodGet, path: "node/tcp/listener", serve: getList(ListenerNode.Listeners)},
 	{
-		method: MethodGet, path: "node/tcp/listener/*", serve: getOne(ListenerNode.Listener), missing: bad,
+		method: api.MethodGet, path: "node/tcp/listener/*", serve: getOne(ListenerNode.Listener), missing: bad,
 		notFound: "Listener %s was not found in the registry.",
 	},
-	{method: MethodPost, path: "node/tcp/listener", serve: post(makeByText(ListenerNode.CreateListener)), failed: bad},
+	{method: api.MethodPost, path: "node/tcp/listener", serve: post(makeByText(ListenerNode.CreateListener)), failed: bad},
 	{
-		method: MethodDelete, path: "node/tcp/listener", failed: bad, missing: bad,
+		method: api.MethodDelete, path: "node/tcp/listener", failed: bad, missing: bad,
 		serve: then(unitBody, do(byTextOr("Listener %s was not found in the registry.", ListenerNode.DeleteListener))),
 	},
 
-	{method: MethodGet, path: "node/secure_channel", serve: getTexts(ChannelNode.SecureChannels)},
-	{method: MethodPost, path: "node/secure_channel", serve: post(ChannelNode.CreateSecureChannel)},
-	{method: MethodDelete, path: "node/secure_channel", serve: post(byWorker(ChannelNode.DeleteSecureChannel))},
-	{method: MethodGet, path: "node/show_secure_channel", serve: post(byWorker(ChannelNode.SecureChannel))},
-	{method: MethodGet, path: "node/secure_channel_listener", serve: getList(ChannelListenerNode.SecureChannelListeners)},
-	{method: MethodPost, path: "node/secure_channel_listener", serve: do(ChannelListenerNode.CreateSecureChannelListener)},
-	{method: MethodDelete, path: "node/secure_channel_listener", serve: post(deleteChannelListener)},
+	{method: api.MethodGet, path: "node/secure_channel", serve: getTexts(ChannelNode.SecureChannels)},
+	{method: api.MethodPost, path: "node/secure_channel", serve: post(ChannelNode.CreateSecureChannel)},
+	{method: api.MethodDelete, path: "node/secure_channel", serve: post(byWorker(ChannelNode.DeleteSecureChannel))},
+	{method: api.MethodGet, path: "node/show_secure_channel", serve: post(byWorker(ChannelNode.SecureChannel))},
+	{method: api.MethodGet, path: "node/secure_channel_listener", serve: getList(ChannelListenerNode.SecureChannelListeners)},
+	{method: api.MethodPost, path: "node/secure_channel_listener", serve: do(ChannelListenerNode.CreateSecureChannelListener)},
+	{method: api.MethodDelete, path: "node/secure_channel_listener", serve: post(deleteChannelListener)},
 	{
-		method: MethodGet, path: "node/show_secure_channel_listener",
+		method: api.MethodGet, path: "node/show_secure_channel_listener",
 		serve: post(byWorker(ChannelListenerNode.SecureChannelListener)),
 	},
 
-	{method: MethodGet, path: "node/inlet", serve: getList(InletNode.Inlets)},
-	{method: MethodGet, path: "node/inlet/*", serve: getOne(InletNode.Inlet)},
-	{method: MethodPost, path: "node/inlet", serve: post(InletNode.CreateInlet), failed: bad, missing: bad},
-	{method: MethodDelete, path: "node/inlet/*", serve: getOne(InletNode.DeleteInlet), failed: bad, missing: bad},
-	{method: MethodGet, path: "node/outlet", serve: getList(OutletNode.Outlets)},
-	{method: MethodGet, path: "node/outlet/*", serve: getOne(OutletNode.Outlet)},
-	{method: MethodPost, path: "node/outlet", serve: post(OutletNode.CreateOutlet), failed: bad, missing: bad},
+	{method: api.MethodGet, path: "node/inlet", serve: getList(InletNode.Inlets)},
+	{method: api.MethodGet, path: "node/inlet/*", serve: getOne(InletNode.Inlet)},
+	{method: api.MethodPost, path: "node/inlet", serve: post(InletNode.CreateInlet), failed: bad, missing: bad},
+	{method: api.MethodDelete, path: "node/inlet/*", serve: getOne(InletNode.DeleteInlet), failed: bad, missing: bad},
+	{method: api.MethodGet, path: "node/outlet", serve: getList(OutletNode.Outlets)},
+	{method: api.MethodGet, path: "node/outlet/*", serve: getOne(OutletNode.Outlet)},
+	{method: api.MethodPost, path: "node/outlet", serve: post(OutletNode.CreateOutlet), failed: bad, missing: bad},
 	{
-		method: MethodDelete, path: "node/outlet/*", serve: getOne(OutletNode.DeleteOutlet), failed: bad, missing: bad,
+		method: api.MethodDelete, path: "node/outlet/*", serve: getOne(OutletNode.DeleteOutlet), failed: bad, missing: bad,
 		notFound: "Outlet with address 0#%s not found",
 	},
-	{method: MethodGet, path: "node/relay", serve: getList(RelayNode.Relays)},
+	{method: api.MethodGet, path: "node/relay", serve: getList(RelayNode.Relays)},
 	{
-		method: MethodGet, path: "node/relay/*", serve: getOne(RelayNode.Relay), named: true,
+		method: api.MethodGet, path: "node/relay/*", serve: getOne(RelayNode.Relay), named: true,
 		notFound: "Relay with alias %s not found.",
 	},
-	{method: MethodPost, path: "node/relay", serve: post(RelayNode.CreateRelay), named: true},
+	{method: api.MethodPost, path: "node/relay", serve: post(RelayNode.CreateRelay), named: true},
 	{
-		method: MethodDelete, path: "node/relay/*", serve: then(unitBody, doOne(RelayNode.DeleteRelay)), named: true,
+		method: api.MethodDelete, path: "node/relay/*", serve: then(unitBody, doOne(RelayNode.DeleteRelay)), named: true,
 		notFound: "Relay with address %s not found.",
 	},
-	{method: MethodPost, path: "node/influxdb_inlet", serve: post(InfluxDBNode.CreateInfluxDBInlet), failed: bad, missing: bad},
-	{method: MethodPost, path: "node/influxdb_outlet", serve: post(InfluxDBNode.CreateInfluxDBOutlet), failed: bad, missing: bad},
+	{method: api.MethodPost, path: "node/influxdb_inlet", serve: post(InfluxDBNode.CreateInfluxDBInlet), failed: bad, missing: bad},
+	{method: api.MethodPost, path: "node/influxdb_outlet", serve: post(InfluxDBNode.CreateInfluxDBOutlet), failed: bad, missing: bad},
 
-	{method: MethodPost, path: "node/flow_controls/add_consumer", serve: do(FlowNode.AddConsumer)},
-	{method: MethodGet, path: "node/workers", serve: get(WorkerNode.Workers)},
-	{method: MethodPost, path: "policy/*", serve: forAction(do(PolicyNode.SetPolicy))},
-	{method: MethodGet, path: "policy/*", serve: forAction(post(showPolicy))},
-	{method: MethodGet, path: "policy", serve: post(listPolicies)},
-	{method: MethodDelete, path: "policy/*", serve: forAction(do(PolicyNode.DeletePolicy))},
-	{method: MethodPost, path: "v0/message", serve: post(sendMessage)},
+	{method: api.MethodPost, path: "node/flow_controls/add_consumer", serve: do(FlowNode.AddConsumer)},
+	{method: api.MethodGet, path: "node/workers", serve: get(WorkerNode.Workers)},
+	{method: api.MethodPost, path: "policy/*", serve: forAction(do(PolicyNode.SetPolicy))},
+	{method: api.MethodGet, path: "policy/*", serve: forAction(post(showPolicy))},
+	{method: api.MethodGet, path: "policy", serve: post(listPolicies)},
+	{method: api.MethodDelete, path: "policy/*", serve: forAction(do(PolicyNode.DeletePolicy))},
+	{method: api.MethodPost, path: "v0/message", serve: post(sendMessage)},
 }
 
 // maxSegments is into how many segments a path is split at most.
@@ -158,7 +159,7 @@ var ServiceTypes = []string{
 
 func services(ctx context.Context, n Node, kind string, _ []byte) (Body, error) {
 	if !slices.Contains(ServiceTypes, kind) {
-		return nil, &Error{Status: StatusBadRequest, Message: "the service " + clip(kind) + " is not a valid service"}
+		return nil, &Error{Status: api.StatusBadRequest, Message: "the service " + clip(kind) + " is not a valid service"}
 	}
 	return getList(func(n ServiceNode, ctx context.Context) ([]ServiceStatus, error) {
 		return n.Services(ctx, kind)
@@ -183,7 +184,7 @@ func deleteChannelListener(n ChannelListenerNode, ctx context.Context, a WorkerA
 func forAction(serve serveFunc) serveFunc {
 	return func(ctx context.Context, n Node, arg string, body []byte) (Body, error) {
 		if arg != policy.HandleMessage.String() {
-			return nil, &Error{Status: StatusInternalError, Message: "invalid action: " + clip(arg)}
+			return nil, &Error{Status: api.StatusInternalError, Message: "invalid action: " + clip(arg)}
 		}
 		return serve(ctx, n, arg, body)
 	}
@@ -198,9 +199,9 @@ func listPolicies(n PolicyNode, ctx context.Context, r optResource) (PoliciesLis
 	return n.Policies(ctx, r.resource)
 }
 
-func sendMessage(n MessageNode, ctx context.Context, m SendMessage) (byteList, error) {
+func sendMessage(n MessageNode, ctx context.Context, m SendMessage) (api.ByteList, error) {
 	reply, err := n.SendMessage(ctx, m)
-	return byteList{&reply}, err
+	return api.ByteList{P: &reply}, err
 }
 
 func byWorker[N, T any](f func(N, context.Context, tunnel.Address) (T, error)) func(N, context.Context, WorkerAddress) (T, error) {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"ockam/proxy/control"
+	"ockam/tunnel/api"
 )
 
 // TestPaths asks for paths that are endpoints or nearly.
@@ -14,37 +15,37 @@ func TestPaths(t *testing.T) {
 		path   string
 		ok     bool
 	}{
-		{control.MethodPost, "/node/services/hop", true},
-		{control.MethodPost, "node/services/hop", true},
-		{control.MethodPost, "//node/services/hop", true},
-		{control.MethodPost, "/node//services/hop", false},
-		{control.MethodPost, "/node/services/hop/", false},
-		{control.MethodPost, "/node/services/hop/x", false},
-		{control.MethodPost, "/node/services/api", false},
-		{control.MethodPost, "/node/services", false},
-		{control.MethodPut, "/node/services/hop", false},
-		{control.MethodPatch, "/node/services/hop", false},
+		{api.MethodPost, "/node/services/hop", true},
+		{api.MethodPost, "node/services/hop", true},
+		{api.MethodPost, "//node/services/hop", true},
+		{api.MethodPost, "/node//services/hop", false},
+		{api.MethodPost, "/node/services/hop/", false},
+		{api.MethodPost, "/node/services/hop/x", false},
+		{api.MethodPost, "/node/services/api", false},
+		{api.MethodPost, "/node/services", false},
+		{api.MethodPut, "/node/services/hop", false},
+		{api.MethodPatch, "/node/services/hop", false},
 		{0, "/node/services/hop", false},
-		{control.MethodPost, "", false},
-		{control.MethodPost, "/", false},
-		{control.MethodGet, "/node/inlet/", false},
-		{control.MethodGet, "/node/inlet/a/b", false},
-		{control.MethodDelete, "/node/portal", false},
-		{control.MethodPost, "/node/" + strings.Repeat("x", 100000), false},
+		{api.MethodPost, "", false},
+		{api.MethodPost, "/", false},
+		{api.MethodGet, "/node/inlet/", false},
+		{api.MethodGet, "/node/inlet/a/b", false},
+		{api.MethodDelete, "/node/portal", false},
+		{api.MethodPost, "/node/" + strings.Repeat("x", 100000), false},
 	} {
 		node := &fake{}
-		c := serve(t, &control.Server{Node: node})
+		c := serve(t, control.NewServer(nil, node))
 		r, err := c.Do(t.Context(), control.Request{
 			Method: tt.method, Path: tt.path, HasBody: true, Body: unhex(t, "a10163686f70"),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := control.ParseError(r)
+		e := api.ParseError(r)
 		switch {
-		case tt.ok && (r.Status != control.StatusOK || r.HasBody || len(node.called) != 1 || node.called[0] != "hop hop"):
+		case tt.ok && (r.Status != api.StatusOK || r.HasBody || len(node.called) != 1 || node.called[0] != "hop hop"):
 			t.Errorf("%v %s: %+v, called %q", tt.method, tt.path, r, node.called)
-		case !tt.ok && (r.Status != control.StatusBadRequest || !strings.HasPrefix(e.Message, "Invalid endpoint: ") || len(node.called) != 0):
+		case !tt.ok && (r.Status != api.StatusBadRequest || !strings.HasPrefix(e.Message, "Invalid endpoint: ") || len(node.called) != 0):
 			t.Errorf("%v %s: %+v, called %q", tt.method, tt.path, e, node.called)
 		case len(r.Body) > 4096:
 			t.Errorf("%v: an answer of %d bytes", tt.method, len(r.Body))

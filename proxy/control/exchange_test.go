@@ -5,6 +5,7 @@ import (
 
 	"ockam/proxy/control"
 	"ockam/tunnel"
+	"ockam/tunnel/api"
 )
 
 // FuzzExchange sends a request to a server whose node is a client of a node that
@@ -25,7 +26,7 @@ func FuzzExchange(f *testing.F) {
 			answer = []byte{}
 		}
 		h := &hand{router: far, answer: func([]byte) []byte { return answer }}
-		s := &control.Server{Router: near, Node: &control.Client{Router: far}}
+		s := control.NewServer(near, &control.Client{Router: far})
 		var answers [][]byte
 		handle(t, far, control.Address, h)
 		handle(t, near, control.Address, s)
@@ -40,7 +41,7 @@ func FuzzExchange(f *testing.F) {
 		m.Payload = request
 		sent := near.Send(m)
 		s.Close() // waits for the answer
-		r, err := control.ParseRequest(request)
+		r, err := api.ParseRequest(request)
 		if err != nil {
 			if sent == nil || len(answers) != 0 {
 				t.Errorf("%x cannot be read (%v) and was answered %x", request, err, answers)
@@ -50,7 +51,7 @@ func FuzzExchange(f *testing.F) {
 		if sent != nil || len(answers) != 1 {
 			t.Fatalf("%x: %v, answers %x", request, sent, answers)
 		}
-		a, err := control.ParseResponse(answers[0])
+		a, err := api.ParseResponse(answers[0])
 		if err != nil || a.Re != r.ID || a.ID == 0 || a.Status == 0 {
 			t.Errorf("%x: answer %x: %+v, %v", request, answers[0], a, err)
 		}

@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 
+	"ockam/tunnel/api"
 	"ockam/tunnel/policy"
 	"ockam/tunnel/wire"
 )
@@ -24,29 +25,29 @@ func (v *PolicyExpression) Policy() (policy.Expr, error) {
 	return e, e.Valid()
 }
 
-// layout is a plain enum of 0 full and 1 boolean.
-func (v *PolicyExpression) layout() layout {
-	full := tuple(expression(0, &v.Expr))
-	return layout{
-		append: func(b []byte) ([]byte, error) {
+// Layout is a plain enum of 0 full and 1 boolean.
+func (v *PolicyExpression) Layout() api.Layout {
+	full := api.Tuple(expression(0, &v.Expr))
+	return api.Layout{
+		Append: func(b []byte) ([]byte, error) {
 			if v.Formula != nil {
-				return appendVariant(b, 1, tuple(formula(0, v.Formula)))
+				return api.AppendVariant(b, 1, api.Tuple(formula(0, v.Formula)))
 			}
-			return appendVariant(b, 0, full)
+			return api.AppendVariant(b, 0, full)
 		},
-		parse: func(d *decoder) error {
-			n, err := d.variant()
+		Parse: func(d *api.Decoder) error {
+			n, err := d.Variant()
 			*v = PolicyExpression{}
 			switch {
 			case err != nil:
 				return err
 			case n == 0:
-				return full.parse(d)
+				return full.Parse(d)
 			case n == 1:
 				v.Formula = new(policy.Formula)
-				return tuple(formula(0, v.Formula)).parse(d)
+				return api.Tuple(formula(0, v.Formula)).Parse(d)
 			default:
-				return fmt.Errorf("%w: no form %d of policy", ErrMalformed, n)
+				return fmt.Errorf("%w: no form %d of policy", api.ErrMalformed, n)
 			}
 		},
 	}
@@ -63,7 +64,7 @@ func (t *trees) enter() error {
 	t.depth++
 	t.left--
 	if t.depth > policy.MaxDepth || t.left < 0 {
-		return fmt.Errorf("%w: expression too large", ErrMalformed)
+		return fmt.Errorf("%w: expression too large", api.ErrMalformed)
 	}
 	return nil
 }
@@ -71,31 +72,31 @@ func (t *trees) enter() error {
 func (t *trees) leave() { t.depth-- }
 
 // expression is a full expression. What it means is not looked at.
-func expression(key uint64, p *policy.Expr) field {
-	return field{key: key, layout: layout{
-		append: func(b []byte) ([]byte, error) { return appendExpr(b, p) },
-		parse:  func(d *decoder) error { return newTrees().expr(d, p) },
+func expression(key uint64, p *policy.Expr) api.Field {
+	return api.Field{Key: key, Layout: api.Layout{
+		Append: func(b []byte) ([]byte, error) { return appendExpr(b, p) },
+		Parse:  func(d *api.Decoder) error { return newTrees().expr(d, p) },
 	}}
 }
 
 // exprFields are the fields of an expression of the kind e.Kind: one.
-func (t *trees) exprFields(e *policy.Expr) (layout, error) {
+func (t *trees) exprFields(e *policy.Expr) (api.Layout, error) {
 	switch e.Kind {
 	case policy.String, policy.Ident:
-		return tuple(text(0, &e.Text)), nil
+		return api.Tuple(api.Text(0, &e.Text)), nil
 	case policy.Int:
-		return tuple(simple(0, &e.Int, appendInt, (*decoder).int)), nil
+		return api.Tuple(api.Simple(0, &e.Int, api.AppendInt, (*api.Decoder).Int)), nil
 	case policy.Float:
-		return tuple(simple(0, &e.Float, appendFloat, (*decoder).float)), nil
+		return api.Tuple(api.Simple(0, &e.Float, api.AppendFloat, (*api.Decoder).Float)), nil
 	case policy.Bool:
-		return tuple(boolean(0, &e.Bool)), nil
+		return api.Tuple(api.Bool(0, &e.Bool)), nil
 	case policy.Seq, policy.List:
-		return tuple(field{layout: layout{
-			append: func(b []byte) ([]byte, error) { return appendEach(b, e.Items, appendExpr) },
-			parse:  func(d *decoder) error { return parseEach(d, &e.Items, t.expr) },
+		return api.Tuple(api.Field{Layout: api.Layout{
+			Append: func(b []byte) ([]byte, error) { return api.AppendEach(b, e.Items, appendExpr) },
+			Parse:  func(d *api.Decoder) error { return api.ParseEach(d, &e.Items, t.expr) },
 		}}), nil
 	default:
-		return layout{}, fmt.Errorf("%w: no kind %d of expression", ErrMalformed, e.Kind)
+		return api.Layout{}, fmt.Errorf("%w: no kind %d of expression", api.ErrMalformed, e.Kind)
 	}
 }
 
@@ -104,34 +105,34 @@ func appendExpr(b []byte, e *policy.Expr) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return appendVariant(b, uint64(e.Kind), fields)
+	return api.AppendVariant(b, uint64(e.Kind), fields)
 }
 
-func (t *trees) expr(d *decoder, e *policy.Expr) error {
+func (t *trees) expr(d *api.Decoder, e *policy.Expr) error {
 	defer t.leave()
 	if err := t.enter(); err != nil {
 		return err
 	}
-	n, err := d.variant()
+	n, err := d.Variant()
 	if err != nil {
 		return err
 	}
 	if n > uint64(policy.List) {
-		return fmt.Errorf("%w: no kind %d of expression", ErrMalformed, n)
+		return fmt.Errorf("%w: no kind %d of expression", api.ErrMalformed, n)
 	}
 	e.Kind = policy.Kind(n)
 	fields, err := t.exprFields(e)
 	if err != nil {
 		return err
 	}
-	return fields.parse(d)
+	return fields.Parse(d)
 }
 
 // formula is a boolean formula.
-func formula(key uint64, p *policy.Formula) field {
-	return field{key: key, layout: layout{
-		append: func(b []byte) ([]byte, error) { return appendFormula(b, p) },
-		parse:  func(d *decoder) error { return newTrees().formula(d, p) },
+func formula(key uint64, p *policy.Formula) api.Field {
+	return api.Field{Key: key, Layout: api.Layout{
+		Append: func(b []byte) ([]byte, error) { return appendFormula(b, p) },
+		Parse:  func(d *api.Decoder) error { return newTrees().formula(d, p) },
 	}}
 }
 
@@ -145,7 +146,7 @@ func operands(k policy.FormulaKind) (int, error) {
 	case policy.FormulaOr, policy.FormulaAnd:
 		return 2, nil
 	default:
-		return 0, fmt.Errorf("%w: no kind %d of boolean expression", ErrMalformed, k)
+		return 0, fmt.Errorf("%w: no kind %d of boolean expression", api.ErrMalformed, k)
 	}
 }
 
@@ -155,30 +156,30 @@ func appendFormula(b []byte, f *policy.Formula) ([]byte, error) {
 		return nil, err
 	}
 	if n != len(f.Args) {
-		return nil, fmt.Errorf("%w: boolean expression with %d operands", ErrMalformed, len(f.Args))
+		return nil, fmt.Errorf("%w: boolean expression with %d operands", api.ErrMalformed, len(f.Args))
 	}
-	b = wire.AppendUint(append(b, majorArray<<5|2), uint64(f.Kind))
+	b = wire.AppendUint(append(b, api.MajorArray<<5|2), uint64(f.Kind))
 	if f.Kind == policy.FormulaName {
-		return appendText(append(b, majorArray<<5|1), f.Name), nil
+		return api.AppendText(append(b, api.MajorArray<<5|1), f.Name), nil
 	}
-	return appendEach(b, f.Args, appendFormula)
+	return api.AppendEach(b, f.Args, appendFormula)
 }
 
-func (t *trees) formula(d *decoder, f *policy.Formula) error {
+func (t *trees) formula(d *api.Decoder, f *policy.Formula) error {
 	defer t.leave()
 	if err := t.enter(); err != nil {
 		return err
 	}
-	kind, err := d.variant()
+	kind, err := d.Variant()
 	if err != nil {
 		return err
 	}
 	if kind > uint64(policy.FormulaEmpty) {
-		return fmt.Errorf("%w: no kind %d of boolean expression", ErrMalformed, kind)
+		return fmt.Errorf("%w: no kind %d of boolean expression", api.ErrMalformed, kind)
 	}
 	f.Kind = policy.FormulaKind(kind)
 	if f.Kind == policy.FormulaName {
-		return tuple(text(0, &f.Name)).parse(d)
+		return api.Tuple(api.Text(0, &f.Name)).Parse(d)
 	}
 	n, err := operands(f.Kind)
 	if err != nil {
@@ -187,11 +188,11 @@ func (t *trees) formula(d *decoder, f *policy.Formula) error {
 	if n > 0 {
 		f.Args = make([]policy.Formula, n)
 	}
-	fields := make([]field, n)
+	fields := make([]api.Field, n)
 	for i := range fields {
-		fields[i] = field{key: uint64(i), layout: layout{
-			parse: func(d *decoder) error { return t.formula(d, &f.Args[i]) },
+		fields[i] = api.Field{Key: uint64(i), Layout: api.Layout{
+			Parse: func(d *api.Decoder) error { return t.formula(d, &f.Args[i]) },
 		}}
 	}
-	return tuple(fields...).parse(d)
+	return api.Tuple(fields...).Parse(d)
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
-	"ockam/proxy/control"
+	"ockam/tunnel/api"
 )
 
 // seeds adds all recorded messages, and fails if there are none.
@@ -33,7 +33,7 @@ func seeds(f *testing.F, add func(request, answer []byte)) {
 func FuzzParseRequest(f *testing.F) {
 	seeds(f, func(request, _ []byte) { f.Add(request) })
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := control.ParseRequest(b)
+		r, err := api.ParseRequest(b)
 		if err != nil {
 			return
 		}
@@ -41,7 +41,7 @@ func FuzzParseRequest(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := control.ParseRequest(enc)
+		s, err := api.ParseRequest(enc)
 		if err != nil || s.ID != r.ID || s.Path != r.Path || s.Method != r.Method || s.HasBody != r.HasBody || !bytes.Equal(s.Body, r.Body) {
 			t.Errorf("%x: %+v, again %+v, %v", b, r, s, err)
 		}
@@ -51,7 +51,7 @@ func FuzzParseRequest(f *testing.F) {
 func FuzzParseResponse(f *testing.F) {
 	seeds(f, func(_, answer []byte) { f.Add(answer) })
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := control.ParseResponse(b)
+		r, err := api.ParseResponse(b)
 		if err != nil {
 			return
 		}
@@ -59,11 +59,11 @@ func FuzzParseResponse(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := control.ParseResponse(enc)
+		s, err := api.ParseResponse(enc)
 		if err != nil || s.ID != r.ID || s.Re != r.Re || s.Status != r.Status || s.HasBody != r.HasBody || !bytes.Equal(s.Body, r.Body) {
 			t.Errorf("%x: %+v, again %+v, %v", b, r, s, err)
 		}
-		_ = control.ParseError(r).Error()
+		_ = api.ParseError(r).Error()
 	})
 }
 
@@ -81,13 +81,13 @@ func FuzzBody(f *testing.F) {
 	}
 	seeds(f, func(request, answer []byte) {
 		for i, kind := range kinds {
-			if r, err := control.ParseRequest(request); err == nil {
+			if r, err := api.ParseRequest(request); err == nil {
 				if _, _, err := codecs[kind](r.Body); err == nil {
 					f.Add(uint8(i), r.Body)
 					n++
 				}
 			}
-			if a, err := control.ParseResponse(answer); err == nil {
+			if a, err := api.ParseResponse(answer); err == nil {
 				if _, _, err := codecs[kind](a.Body); err == nil {
 					f.Add(uint8(i), a.Body)
 					n++

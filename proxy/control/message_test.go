@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"ockam/proxy/control"
+	"ockam/tunnel/api"
 )
 
 // recording is testdata/node-api.json.
@@ -43,11 +44,11 @@ func loadRecording(t testing.TB) recording {
 
 func TestMessageVectors(t *testing.T) {
 	t.Run("GET /node", func(t *testing.T) {
-		r := control.Request{ID: 1, Path: "/node", Method: control.MethodGet}
+		r := control.Request{ID: 1, Path: "/node", Method: api.MethodGet}
 		check(t, r.Append, "0ea4010102652f6e6f6465030004f4")
 	})
 	t.Run("DELETE /node/relay/n3", func(t *testing.T) {
-		r := control.Request{ID: 0xdeadbeef, Path: "/node/relay/n3", Method: control.MethodDelete}
+		r := control.Request{ID: 0xdeadbeef, Path: "/node/relay/n3", Method: api.MethodDelete}
 		check(t, r.Append, "1ba4011adeadbeef026e2f6e6f64652f72656c61792f6e33030304f4")
 	})
 	t.Run("no method", func(t *testing.T) {
@@ -55,23 +56,23 @@ func TestMessageVectors(t *testing.T) {
 		check(t, r.Append, "0ca3010102652f6e6f646504f4")
 	})
 	t.Run("policy list", func(t *testing.T) {
-		r := control.Request{ID: 2, Path: "/policy", Method: control.MethodGet, HasBody: true, Body: []byte{0xf6}}
+		r := control.Request{ID: 2, Path: "/policy", Method: api.MethodGet, HasBody: true, Body: []byte{0xf6}}
 		check(t, r.Append, "11a4010202672f706f6c696379030004f5f6")
 	})
 	t.Run("POST / with a body", func(t *testing.T) {
-		r := control.Request{ID: 0x01020304, Path: "/", Method: control.MethodPost, HasBody: true}
+		r := control.Request{ID: 0x01020304, Path: "/", Method: api.MethodPost, HasBody: true}
 		check(t, r.Append, "0ea4011a0102030402612f030104f5")
 	})
 	t.Run("200 without body", func(t *testing.T) {
-		r := control.Response{ID: 2, Re: 1, Status: control.StatusOK}
+		r := control.Response{ID: 2, Re: 1, Status: api.StatusOK}
 		check(t, r.Append, "0aa4010202010318c804f4")
 	})
 	t.Run("200 with unit", func(t *testing.T) {
-		r := control.Response{ID: 2, Re: 1, Status: control.StatusOK, HasBody: true, Body: []byte{0x80}}
+		r := control.Response{ID: 2, Re: 1, Status: api.StatusOK, HasBody: true, Body: []byte{0x80}}
 		check(t, r.Append, "0ba4010202010318c804f580")
 	})
 	t.Run("403", func(t *testing.T) {
-		r := control.Response{ID: 5, Re: 0x01020304, Status: control.StatusForbidden, HasBody: true}
+		r := control.Response{ID: 5, Re: 0x01020304, Status: api.StatusForbidden, HasBody: true}
 		check(t, r.Append, "0fa40105021a010203040319019304f5")
 	})
 }
@@ -85,7 +86,7 @@ func check(t *testing.T, app func([]byte) ([]byte, error), want string) {
 }
 
 func TestParseRequest(t *testing.T) {
-	want := control.Request{ID: 1, Path: "/node", Method: control.MethodGet}
+	want := control.Request{ID: 1, Path: "/node", Method: api.MethodGet}
 	other := func(f func(*control.Request)) *control.Request {
 		r := want
 		f(&r)
@@ -120,7 +121,7 @@ func TestParseRequest(t *testing.T) {
 		{"method 9 at the end", "0ea4010102652f6e6f646504f40309", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r, err := control.ParseRequest(unhex(t, tt.enc))
+			r, err := api.ParseRequest(unhex(t, tt.enc))
 			if tt.want == nil {
 				if err == nil {
 					t.Errorf("accepted as %+v", r)
@@ -148,26 +149,26 @@ func TestParseError(t *testing.T) {
 			"map",
 			control.Response{Status: 404, HasBody: true, Body: unhex(t, "a103686e6f742068657265")},
 			control.Error{Status: 404, Message: "not here"},
-			control.ErrNotFound,
+			api.ErrNotFound,
 		},
 		{
 			"text",
 			control.Response{Status: 409, HasBody: true, Body: unhex(t, "686e6f742068657265")},
 			control.Error{Status: 409, Message: "not here"},
-			control.ErrExists,
+			api.ErrExists,
 		},
 		{
 			"with path, method and cause",
 			control.Response{Status: 400, HasBody: true, Body: unhex(t, "a401612f020103616104a1036162")},
-			control.Error{Status: 400, Path: "/", Method: control.MethodPost, Message: "a", Cause: &control.Error{Message: "b"}},
-			control.ErrBadRequest,
+			control.Error{Status: 400, Path: "/", Method: api.MethodPost, Message: "a", Cause: &control.Error{Message: "b"}},
+			api.ErrBadRequest,
 		},
-		{"no body", control.Response{Status: 501}, control.Error{Status: 501}, control.ErrNotSupported},
+		{"no body", control.Response{Status: 501}, control.Error{Status: 501}, api.ErrNotSupported},
 		{"unreadable", control.Response{Status: 500, HasBody: true, Body: []byte{0xff}}, control.Error{Status: 500}, nil},
 		{"none announced", control.Response{Status: 418, Body: unhex(t, "6161")}, control.Error{Status: 418}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			e := control.ParseError(tt.r)
+			e := api.ParseError(tt.r)
 			if !reflect.DeepEqual(*e, tt.want) {
 				t.Errorf("got %+v, want %+v", *e, tt.want)
 			}
@@ -184,18 +185,18 @@ func TestParseError(t *testing.T) {
 func TestMessageTruncated(t *testing.T) {
 	request := unhex(t, "2ea40107026b2f6e6f64652f72656c6179030104f5a4014bde84050764656661756c7402626e3304626e3305820280")
 	for i := range request {
-		if _, err := control.ParseRequest(request[:i]); err == nil {
+		if _, err := api.ParseRequest(request[:i]); err == nil {
 			t.Errorf("request: accepted %d of %d bytes", i, len(request))
 		}
 	}
 	response := unhex(t, "39a4010202010318c804f5a301626e31025820"+strings.Repeat("ab", 32)+"03820081191092")
 	for i := range response {
-		if _, err := control.ParseResponse(response[:i]); err == nil {
+		if _, err := api.ParseResponse(response[:i]); err == nil {
 			t.Errorf("response: accepted %d of %d bytes", i, len(response))
 		}
 	}
 	for i := 1; i < 14; i++ { // the header, in a length of its own
-		if _, err := control.ParseResponse(append([]byte{byte(i)}, response[1:1+i]...)); (err == nil) != (i >= 10) {
+		if _, err := api.ParseResponse(append([]byte{byte(i)}, response[1:1+i]...)); (err == nil) != (i >= 10) {
 			t.Errorf("response: %d bytes of header: %v", i, err)
 		}
 	}
@@ -207,7 +208,7 @@ func TestRecordedMessages(t *testing.T) {
 	for _, e := range append(rec.Items, rec.Probes...) {
 		t.Run(e.Name, func(t *testing.T) {
 			enc := unhex(t, e.Request)
-			r, err := control.ParseRequest(enc)
+			r, err := api.ParseRequest(enc)
 			unread := e.Answer == nil && !strings.Contains(e.Observed, "process ended")
 			if unread != (err != nil) {
 				t.Fatalf("request %s: %v", e.Request, err)
@@ -219,17 +220,17 @@ func TestRecordedMessages(t *testing.T) {
 				return
 			}
 			enc = unhex(t, *e.Answer)
-			a, err := control.ParseResponse(enc)
+			a, err := api.ParseResponse(enc)
 			if err != nil || a.Re != r.ID {
 				t.Fatalf("answer: %+v, %v", a, err)
 			}
 			if again, _ := a.Append(nil); !bytes.Equal(again, enc) {
 				t.Errorf("answer again: %x, want %x", again, enc)
 			}
-			if a.Status == control.StatusOK {
+			if a.Status == api.StatusOK {
 				return
 			}
-			if again, err := control.Append(nil, control.ParseError(a)); err != nil || !bytes.Equal(again, a.Body) {
+			if again, err := api.Append(nil, api.ParseError(a)); err != nil || !bytes.Equal(again, a.Body) {
 				t.Errorf("error again: %x, %v, want %x", again, err, a.Body)
 			}
 		})

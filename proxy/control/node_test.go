@@ -7,6 +7,7 @@ import (
 	"ockam/proxy/control"
 	"ockam/transports/transporttest"
 	"ockam/tunnel"
+	"ockam/tunnel/api"
 )
 
 // join links two routers and returns the end of the link at a; what comes to b
@@ -40,7 +41,7 @@ func join(t testing.TB, a, b *tunnel.Router, group *tunnel.Group) *tunnel.Link {
 
 // serve runs a server for the node on a router, and returns a client of it on
 // another router.
-func serve(t testing.TB, s *control.Server) *control.Client {
+func serve(t testing.TB, s *api.Server) *control.Client {
 	t.Helper()
 	s.Router = tunnel.NewRouter()
 	group := &tunnel.Group{Name: "test"}

@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 
+	"ockam/tunnel/api"
 	"ockam/tunnel/policy"
 )
 
@@ -21,41 +22,41 @@ func (v *ResourceTypeOrName) String() string {
 	return v.Type.String()
 }
 
-// layout is a plain enum of 1 type and 2 name. Their field has the index 1: a
+// Layout is a plain enum of 1 type and 2 name. Their field has the index 1: a
 // null stands before it, which must be there.
-func (v *ResourceTypeOrName) layout() layout {
-	kind := tuple(resourceType(1, &v.Type))
-	name := tuple(text(1, &v.Name))
-	return layout{
-		append: func(b []byte) ([]byte, error) {
+func (v *ResourceTypeOrName) Layout() api.Layout {
+	kind := api.Tuple(resourceType(1, &v.Type))
+	name := api.Tuple(api.Text(1, &v.Name))
+	return api.Layout{
+		Append: func(b []byte) ([]byte, error) {
 			if v.Name != "" {
-				return appendVariant(b, 2, name)
+				return api.AppendVariant(b, 2, name)
 			}
-			return appendVariant(b, 1, kind)
+			return api.AppendVariant(b, 1, kind)
 		},
-		parse: func(d *decoder) error {
-			n, err := d.variant()
+		Parse: func(d *api.Decoder) error {
+			n, err := d.Variant()
 			*v = ResourceTypeOrName{}
 			switch {
 			case err != nil:
 				return err
 			case n == 1:
-				return kind.parse(d)
+				return kind.Parse(d)
 			case n == 2:
-				return name.parse(d)
+				return name.Parse(d)
 			default:
-				return fmt.Errorf("%w: no kind %d of resource", ErrMalformed, n)
+				return fmt.Errorf("%w: no kind %d of resource", api.ErrMalformed, n)
 			}
 		},
 	}
 }
 
-func resourceType(key uint64, p *policy.ResourceType) field {
-	return index(key, p, policy.TCPInlet, policy.Lessor)
+func resourceType(key uint64, p *policy.ResourceType) api.Field {
+	return api.Index(key, p, policy.TCPInlet, policy.Lessor)
 }
 
-func action(key uint64, p *policy.Action) field {
-	return index(key, p, policy.HandleMessage, policy.HandleMessage)
+func action(key uint64, p *policy.Action) api.Field {
+	return api.Index(key, p, policy.HandleMessage, policy.HandleMessage)
 }
 
 // SetPolicy is the request of POST /policy/{action}.
@@ -64,7 +65,10 @@ type SetPolicy struct {
 	Expression PolicyExpression   // 2
 }
 
-func (v *SetPolicy) layout() layout { return record(body(1, &v.Resource), body(2, &v.Expression)) }
+// Layout lays the fields out; see api.Body.
+func (v *SetPolicy) Layout() api.Layout {
+	return api.Record(api.Sub(1, &v.Resource), api.Sub(2, &v.Expression))
+}
 
 // Policy answers GET /policy/{action}.
 type Policy struct {
@@ -73,8 +77,9 @@ type Policy struct {
 	Expression policy.Expr        // 3
 }
 
-func (v *Policy) layout() layout {
-	return record(body(1, &v.Resource), action(2, &v.Action), expression(3, &v.Expression))
+// Layout lays the fields out; see api.Body.
+func (v *Policy) Layout() api.Layout {
+	return api.Record(api.Sub(1, &v.Resource), action(2, &v.Action), expression(3, &v.Expression))
 }
 
 // PoliciesList answers GET /policy.
@@ -83,7 +88,10 @@ type PoliciesList struct {
 	Types     []ResourceTypePolicy // 2
 }
 
-func (v *PoliciesList) layout() layout { return record(list(1, &v.Resources), list(2, &v.Types)) }
+// Layout lays the fields out; see api.Body.
+func (v *PoliciesList) Layout() api.Layout {
+	return api.Record(api.List(1, &v.Resources), api.List(2, &v.Types))
+}
 
 // ResourcePolicy protects one resource.
 type ResourcePolicy struct {
@@ -92,8 +100,9 @@ type ResourcePolicy struct {
 	Expression policy.Expr   // 3
 }
 
-func (v *ResourcePolicy) layout() layout {
-	return record(text(1, &v.Resource), action(2, &v.Action), expression(3, &v.Expression))
+// Layout lays the fields out; see api.Body.
+func (v *ResourcePolicy) Layout() api.Layout {
+	return api.Record(api.Text(1, &v.Resource), action(2, &v.Action), expression(3, &v.Expression))
 }
 
 // ResourceTypePolicy protects all resources of a type that have no policy of
@@ -104,27 +113,29 @@ type ResourceTypePolicy struct {
 	Expression policy.Expr         // 3
 }
 
-func (v *ResourceTypePolicy) layout() layout {
-	return record(resourceType(1, &v.Type), action(2, &v.Action), expression(3, &v.Expression))
+// Layout lays the fields out; see api.Body.
+func (v *ResourceTypePolicy) Layout() api.Layout {
+	return api.Record(resourceType(1, &v.Type), action(2, &v.Action), expression(3, &v.Expression))
 }
 
 // optResource is a resource or a null: all of them.
 type optResource struct{ resource *ResourceTypeOrName }
 
-func (v *optResource) layout() layout {
-	return layout{
-		append: func(b []byte) ([]byte, error) {
+// Layout lays the fields out; see api.Body.
+func (v *optResource) Layout() api.Layout {
+	return api.Layout{
+		Append: func(b []byte) ([]byte, error) {
 			if v.resource == nil {
-				return append(b, cborNull), nil
+				return api.AppendNull(b), nil
 			}
-			return v.resource.layout().append(b)
+			return v.resource.Layout().Append(b)
 		},
-		parse: func(d *decoder) error {
-			if d.null() {
+		Parse: func(d *api.Decoder) error {
+			if d.Null() {
 				return nil
 			}
 			v.resource = new(ResourceTypeOrName)
-			return v.resource.layout().parse(d)
+			return v.resource.Layout().Parse(d)
 		},
 	}
 }

@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"errors"
+
+	"ockam/tunnel/api"
 )
 
 // The functions below make a serveFunc of a method of an ability N of the node
@@ -13,13 +15,13 @@ import (
 func able[N any](n Node) (N, error) {
 	a, ok := n.(N)
 	if !ok {
-		return a, ErrNotSupported
+		return a, api.ErrNotSupported
 	}
 	return a, nil
 }
 
 // get serves what takes nothing and returns something.
-func get[N, T any, P pointer[T]](f func(N, context.Context) (T, error)) serveFunc {
+func get[N, T any, P api.Pointer[T]](f func(N, context.Context) (T, error)) serveFunc {
 	return func(ctx context.Context, n Node, _ string, _ []byte) (Body, error) {
 		a, err := able[N](n)
 		if err != nil {
@@ -31,14 +33,14 @@ func get[N, T any, P pointer[T]](f func(N, context.Context) (T, error)) serveFun
 }
 
 // getList serves what returns a list.
-func getList[N, T any, P pointer[T]](f func(N, context.Context) ([]T, error)) serveFunc {
+func getList[N, T any, P api.Pointer[T]](f func(N, context.Context) ([]T, error)) serveFunc {
 	return func(ctx context.Context, n Node, _ string, _ []byte) (Body, error) {
 		a, err := able[N](n)
 		if err != nil {
 			return nil, err
 		}
 		v, err := f(a, ctx)
-		return &listBody[T, P]{&v}, err
+		return &api.ListBody[T, P]{List: &v}, err
 	}
 }
 
@@ -50,12 +52,12 @@ func getTexts[N any](f func(N, context.Context) ([]string, error)) serveFunc {
 			return nil, err
 		}
 		v, err := f(a, ctx)
-		return &textList{v}, err
+		return &api.TextList{List: v}, err
 	}
 }
 
 // getOne serves what takes the path's variable segment and returns something.
-func getOne[N, T any, P pointer[T]](f func(N, context.Context, string) (T, error)) serveFunc {
+func getOne[N, T any, P api.Pointer[T]](f func(N, context.Context, string) (T, error)) serveFunc {
 	return func(ctx context.Context, n Node, arg string, _ []byte) (Body, error) {
 		a, err := able[N](n)
 		if err != nil {
@@ -78,7 +80,7 @@ func doOne[N any](f func(N, context.Context, string) error) serveFunc {
 }
 
 // post serves what takes a body and returns one.
-func post[N, B, T any, PB pointer[B], P pointer[T]](f func(N, context.Context, B) (T, error)) serveFunc {
+func post[N, B, T any, PB api.Pointer[B], P api.Pointer[T]](f func(N, context.Context, B) (T, error)) serveFunc {
 	return func(ctx context.Context, n Node, _ string, body []byte) (Body, error) {
 		var b B
 		a, err := ableWith[N](n, body, PB(&b))
@@ -91,7 +93,7 @@ func post[N, B, T any, PB pointer[B], P pointer[T]](f func(N, context.Context, B
 }
 
 // do serves what takes a body and returns nothing.
-func do[N, B any, PB pointer[B]](f func(N, context.Context, B) error) serveFunc {
+func do[N, B any, PB api.Pointer[B]](f func(N, context.Context, B) error) serveFunc {
 	return func(ctx context.Context, n Node, _ string, body []byte) (Body, error) {
 		var b B
 		a, err := ableWith[N](n, body, PB(&b))
@@ -103,7 +105,7 @@ func do[N, B any, PB pointer[B]](f func(N, context.Context, B) error) serveFunc 
 }
 
 // startAt serves what starts a service with options at an address.
-func startAt[N, B any, PB pointer[B]](f func(N, context.Context, string, B) error) serveFunc {
+func startAt[N, B any, PB api.Pointer[B]](f func(N, context.Context, string, B) error) serveFunc {
 	return func(ctx context.Context, n Node, _ string, body []byte) (Body, error) {
 		var b StartService[B, PB]
 		a, err := ableWith[N](n, body, &b)
@@ -120,14 +122,14 @@ func ableWith[N any](n Node, body []byte, v Body) (N, error) {
 	if err != nil {
 		return a, err
 	}
-	if _, err := parse(body, v); err != nil {
+	if _, err := api.Parse(body, v); err != nil {
 		return a, errBody{err}
 	}
 	return a, nil
 }
 
 // unitBody is the body that says nothing, where the reference sends one.
-var unitBody Body = &unit{}
+var unitBody Body = &api.Unit{}
 
 // then gives the answer of serve a body.
 func then(body Body, serve serveFunc) serveFunc {
@@ -140,8 +142,8 @@ func then(body Body, serve serveFunc) serveFunc {
 // missing gives an ErrNotFound a text for people, with the name of what is not
 // there.
 func missing(err error, format, name string) error {
-	if !errors.Is(err, ErrNotFound) {
+	if !errors.Is(err, api.ErrNotFound) {
 		return err
 	}
-	return Errorf(ErrNotFound, format, clip(name))
+	return api.Errorf(api.ErrNotFound, format, clip(name))
 }

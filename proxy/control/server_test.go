@@ -12,6 +12,7 @@ import (
 	"ockam/proxy/control"
 	"ockam/transports"
 	"ockam/tunnel"
+	"ockam/tunnel/api"
 )
 
 // TestRecordedExchanges sends every request of the recording to a server whose
@@ -25,7 +26,7 @@ func TestRecordedExchanges(t *testing.T) {
 			continue
 		}
 		t.Run(e.Name, func(t *testing.T) {
-			want, err := control.ParseResponse(unhex(t, *e.Answer))
+			want, err := api.ParseResponse(unhex(t, *e.Answer))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -34,8 +35,8 @@ func TestRecordedExchanges(t *testing.T) {
 				seen = payload
 				return unhex(t, *e.Answer)
 			})
-			near := serve(t, &control.Server{Node: far})
-			got, err := control.ParseResponse(<-ask(t, near, unhex(t, e.Request)))
+			near := serve(t, control.NewServer(nil, far))
+			got, err := api.ParseResponse(<-ask(t, near, unhex(t, e.Request)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,16 +48,16 @@ func TestRecordedExchanges(t *testing.T) {
 				t.Errorf("answer\n%x, want\n%x", a, b)
 			}
 			if seen == nil {
-				if want.Status != control.StatusBadRequest {
+				if want.Status != api.StatusBadRequest {
 					t.Error("the node was not asked")
 				}
 				return
 			}
-			sent, err := control.ParseRequest(unhex(t, e.Request))
+			sent, err := api.ParseRequest(unhex(t, e.Request))
 			if err != nil {
 				t.Fatal(err)
 			}
-			asked, err := control.ParseRequest(seen)
+			asked, err := api.ParseRequest(seen)
 			if err != nil || asked.ID == 0 {
 				t.Fatalf("the node was asked %+v: %v", asked, err)
 			}
@@ -96,7 +97,7 @@ func TestRecordedRefusals(t *testing.T) {
 		t.Run(e.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				node := &fake{err: errFor[e.Name]}
-				answers := ask(t, serve(t, &control.Server{Node: node}), unhex(t, e.Request))
+				answers := ask(t, serve(t, control.NewServer(nil, node)), unhex(t, e.Request))
 				synctest.Wait()
 				if e.Answer == nil && !strings.Contains(e.Observed, "process ended") {
 					if len(answers) != 0 {
@@ -104,18 +105,18 @@ func TestRecordedRefusals(t *testing.T) {
 					}
 					return
 				}
-				got, err := control.ParseResponse(<-answers)
+				got, err := api.ParseResponse(<-answers)
 				if err != nil {
 					t.Fatal(err)
 				}
-				body := control.ParseError(got)
+				body := api.ParseError(got)
 				if e.Answer == nil { // which ended the reference's process
-					if got.Status != control.StatusBadRequest || body.Path == "" || !strings.HasPrefix(body.Message, "Invalid endpoint: ") {
+					if got.Status != api.StatusBadRequest || body.Path == "" || !strings.HasPrefix(body.Message, "Invalid endpoint: ") {
 						t.Errorf("got %+v with %+v", got, body)
 					}
 					return
 				}
-				want, err := control.ParseResponse(append([]byte{byte(len(e.AnswerHeader) / 2)}, unhex(t, e.AnswerHeader)...))
+				want, err := api.ParseResponse(append([]byte{byte(len(e.AnswerHeader) / 2)}, unhex(t, e.AnswerHeader)...))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -135,12 +136,12 @@ func TestRecordedRefusals(t *testing.T) {
 
 // errFor is what the node says to the probes that get through to it.
 var errFor = map[string]error{
-	"POST hop duplicate":            control.ErrExists,
+	"POST hop duplicate":            api.ErrExists,
 	"v0/message bad route":          errors.New("no such place"),
-	"DELETE inlet none":             control.ErrNotFound,
-	"relay create dup":              control.ErrExists,
-	"secure channel delete unknown": control.ErrNotFound,
-	"show secure channel unknown":   control.ErrNotFound,
+	"DELETE inlet none":             api.ErrNotFound,
+	"relay create dup":              api.ErrExists,
+	"secure channel delete unknown": api.ErrNotFound,
+	"show secure channel unknown":   api.ErrNotFound,
 	"flow control bad address":      errors.New("not local"),
 }
 
@@ -153,17 +154,17 @@ func TestNotFound(t *testing.T) {
 		if e.Answer == nil || *e.Answer == "" {
 			continue
 		}
-		want, err := control.ParseResponse(unhex(t, *e.Answer))
+		want, err := api.ParseResponse(unhex(t, *e.Answer))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if text := control.ParseError(want).Message; want.Status == control.StatusOK || !strings.Contains(text, "not found") && !strings.Contains(text, "No policy found") {
+		if text := api.ParseError(want).Message; want.Status == api.StatusOK || !strings.Contains(text, "not found") && !strings.Contains(text, "No policy found") {
 			continue
 		}
 		n++
 		t.Run(e.Name, func(t *testing.T) {
-			c := serve(t, &control.Server{Node: &fake{err: control.ErrNotFound}})
-			got, err := control.ParseResponse(<-ask(t, c, unhex(t, e.Request)))
+			c := serve(t, control.NewServer(nil, &fake{err: api.ErrNotFound}))
+			got, err := api.ParseResponse(<-ask(t, c, unhex(t, e.Request)))
 			if got.ID = want.ID; err != nil || !bytes.Equal(again(t, got.Append), again(t, want.Append)) {
 				t.Errorf("got %+v %q, want %+v %q", got, got.Body, want, want.Body)
 			}
@@ -181,19 +182,19 @@ func TestStatuses(t *testing.T) {
 		do   func(context.Context, *control.Client) error
 		want control.Status
 	}{
-		{"inlet exists", control.ErrExists, createInlet, 400},
+		{"inlet exists", api.ErrExists, createInlet, 400},
 		{"inlet fails", errors.New("x"), createInlet, 400},
-		{"inlet is not there", control.ErrNotFound, inlet, 404},
+		{"inlet is not there", api.ErrNotFound, inlet, 404},
 		{"inlet cannot be shown", errors.New("x"), inlet, 500},
-		{"inlet cannot be deleted", control.ErrNotFound, deleteInlet, 400},
-		{"relay exists", control.ErrExists, createRelay, 500},
-		{"relay makes no sense", control.ErrBadRequest, createRelay, 400},
-		{"relays are not for this node", control.ErrNotSupported, createRelay, 501},
-		{"status chosen by the node", &control.Error{Status: control.StatusTimeout, Message: "late"}, createRelay, 408},
+		{"inlet cannot be deleted", api.ErrNotFound, deleteInlet, 400},
+		{"relay exists", api.ErrExists, createRelay, 500},
+		{"relay makes no sense", api.ErrBadRequest, createRelay, 400},
+		{"relays are not for this node", api.ErrNotSupported, createRelay, 501},
+		{"status chosen by the node", &control.Error{Status: api.StatusTimeout, Message: "late"}, createRelay, 408},
 		{"status that nobody knows", &control.Error{Status: 418}, createRelay, 500},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := serve(t, &control.Server{Node: &fake{err: tt.err}})
+			c := serve(t, control.NewServer(nil, &fake{err: tt.err}))
 			e, ok := errors.AsType[*control.Error](tt.do(t.Context(), c))
 			if !ok || e.Status != tt.want {
 				t.Errorf("got %+v, want status %d", e, tt.want)
@@ -223,14 +224,14 @@ func createRelay(ctx context.Context, c *control.Client) error {
 }
 
 func TestNotSupported(t *testing.T) {
-	c := serve(t, &control.Server{Node: small{}})
+	c := serve(t, control.NewServer(nil, small{}))
 	if _, err := c.Status(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.Inlets(t.Context()); !errors.Is(err, control.ErrNotSupported) {
+	if _, err := c.Inlets(t.Context()); !errors.Is(err, api.ErrNotSupported) {
 		t.Errorf("inlets of a node without: %v", err)
 	}
-	if err := createRelay(t.Context(), c); !errors.Is(err, control.ErrNotSupported) {
+	if err := createRelay(t.Context(), c); !errors.Is(err, api.ErrNotSupported) {
 		t.Errorf("relay of a node without: %v", err)
 	}
 }
@@ -240,7 +241,8 @@ func TestNotSupported(t *testing.T) {
 func TestConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := &fake{hold: make(chan struct{})}
-		s := &control.Server{Node: node, MaxConcurrent: 4}
+		s := control.NewServer(nil, node)
+		s.MaxConcurrent = 4
 		c := serve(t, s)
 		errs := make(chan error, 4)
 		hang := func() {
@@ -258,7 +260,7 @@ func TestConcurrent(t *testing.T) {
 		go hang()
 		synctest.Wait()
 		_, err := c.Status(t.Context())
-		if e, ok := errors.AsType[*control.Error](err); !ok || e.Status != control.StatusInternalError || !strings.Contains(e.Message, "busy") {
+		if e, ok := errors.AsType[*control.Error](err); !ok || e.Status != api.StatusInternalError || !strings.Contains(e.Message, "busy") {
 			t.Fatalf("one request too many: %v", err)
 		}
 		close(node.hold)
@@ -283,14 +285,14 @@ func TestConcurrent(t *testing.T) {
 			t.Error("a request that was cancelled succeeded")
 		}
 		c.Timeout = time.Second
-		if _, err := c.Status(t.Context()); !errors.Is(err, control.ErrNoAnswer) {
+		if _, err := c.Status(t.Context()); !errors.Is(err, api.ErrNoAnswer) {
 			t.Errorf("after Close: %v", err)
 		}
 	})
 }
 
 func TestServerDrops(t *testing.T) {
-	s := &control.Server{Router: tunnel.NewRouter(), Node: small{}}
+	s := control.NewServer(tunnel.NewRouter(), small{})
 	defer s.Close()
 	request := unhex(t, "0ea4010102652f6e6f6465030004f4")
 	for _, tt := range []struct {
@@ -299,7 +301,7 @@ func TestServerDrops(t *testing.T) {
 		ret     tunnel.Route
 	}{
 		{"no return route", request, tunnel.Route{}},
-		{"too large", append(bytes.Clone(request), make([]byte, control.MaxRequest)...), tunnel.NewRoute(tunnel.LocalAddress("x"))},
+		{"too large", append(bytes.Clone(request), make([]byte, api.MaxRequest)...), tunnel.NewRoute(tunnel.LocalAddress("x"))},
 		{"no request", []byte{0}, tunnel.NewRoute(tunnel.LocalAddress("x"))},
 	} {
 		m := tunnel.NewMessage()
@@ -312,9 +314,9 @@ func TestServerDrops(t *testing.T) {
 
 // TestAnswerTooLarge has the node say more than a frame holds.
 func TestAnswerTooLarge(t *testing.T) {
-	c := serve(t, &control.Server{Node: &large{}})
+	c := serve(t, control.NewServer(nil, &large{}))
 	_, err := c.SendMessage(t.Context(), control.SendMessage{Route: "/service/x"})
-	if e, ok := errors.AsType[*control.Error](err); !ok || e.Status != control.StatusInternalError {
+	if e, ok := errors.AsType[*control.Error](err); !ok || e.Status != api.StatusInternalError {
 		t.Errorf("got %v", err)
 	}
 }
@@ -327,11 +329,11 @@ func (large) SendMessage(context.Context, control.SendMessage) ([]byte, error) {
 }
 
 func TestErrorf(t *testing.T) {
-	err := control.Errorf(control.ErrExists, "inlet %s exists", "in1")
-	if err.Error() != "inlet in1 exists" || !errors.Is(err, control.ErrExists) {
+	err := api.Errorf(api.ErrExists, "inlet %s exists", "in1")
+	if err.Error() != "inlet in1 exists" || !errors.Is(err, api.ErrExists) {
 		t.Errorf("got %v", err)
 	}
-	c := serve(t, &control.Server{Node: &fake{err: err}})
+	c := serve(t, control.NewServer(nil, &fake{err: err}))
 	if err := createInlet(t.Context(), c); err == nil || err.Error() != "inlet in1 exists" {
 		t.Errorf("the client got %v", err)
 	}

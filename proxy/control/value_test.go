@@ -9,6 +9,7 @@ import (
 
 	"ockam/proxy/control"
 	"ockam/tunnel"
+	"ockam/tunnel/api"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
 	"ockam/tunnel/policy"
@@ -108,7 +109,7 @@ func TestValues(t *testing.T) {
 		},
 	} {
 		t.Run(tt.kind, func(t *testing.T) {
-			if _, err := control.Parse(find(t, tt.kind, tt.note), tt.got); err != nil {
+			if _, err := api.Parse(find(t, tt.kind, tt.note), tt.got); err != nil {
 				t.Fatal(err)
 			}
 			if !reflect.DeepEqual(tt.got, tt.want) {
@@ -123,12 +124,12 @@ func TestResourcesValue(t *testing.T) {
 		if e.Name != "GET /node/resources" {
 			continue
 		}
-		a, err := control.ParseResponse(unhex(t, *e.Answer))
+		a, err := api.ParseResponse(unhex(t, *e.Answer))
 		if err != nil {
 			t.Fatal(err)
 		}
 		var r control.NodeResources
-		if _, err := control.Parse(a.Body, &r); err != nil {
+		if _, err := api.Parse(a.Body, &r); err != nil {
 			t.Fatal(err)
 		}
 		if r.Name != "n1" || r.IdentityName != "trim-velvetbreast" || !r.IsDefault || r.HTTPServer.Port != 4490 ||
@@ -155,12 +156,12 @@ func TestPolicyExpression(t *testing.T) {
 			t.Fatal(err)
 		}
 		in := control.PolicyExpression(input)
-		b, err := control.Append(nil, &in)
+		b, err := api.Append(nil, &in)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var out control.PolicyExpression
-		if _, err := control.Parse(b, &out); err != nil {
+		if _, err := api.Parse(b, &out); err != nil {
 			t.Fatal(err)
 		}
 		e, err := out.Policy()
@@ -169,7 +170,7 @@ func TestPolicyExpression(t *testing.T) {
 		}
 	}
 	var empty control.PolicyExpression
-	if _, err := control.Parse(unhex(t, "820181820480"), &empty); err != nil {
+	if _, err := api.Parse(unhex(t, "820181820480"), &empty); err != nil {
 		t.Fatal(err)
 	}
 	if e, err := empty.Policy(); err == nil {
@@ -194,7 +195,7 @@ func TestAppendRefused(t *testing.T) {
 		&control.AddConsumer{Address: multiaddr.Addr{{Protocol: 1}}},
 		&control.KafkaInlet{},
 	} {
-		if b, err := control.Append(nil, v); err == nil {
+		if b, err := api.Append(nil, v); err == nil {
 			t.Errorf("%T: %+v was encoded as %x", v, v, b)
 		}
 	}

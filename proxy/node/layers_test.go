@@ -18,8 +18,8 @@ const module = "ockam"
 const (
 	row0 = "tunnel/wire tunnel/multiaddr tunnel/policy transports"
 	row1 = row0 + " tunnel transports/tcp transports/udp transports/quic transports/ws transports/uds transports/tls transports/ble"
-	row2 = row1 + " tunnel/service tunnel/puncture tunnel/vault tunnel/identity tunnel/secure tunnel/portal"
-	row3 = row2 + " proxy relay proxy/project tunnel/authority"
+	row2 = row1 + " tunnel/service tunnel/puncture tunnel/vault tunnel/identity tunnel/secure tunnel/portal tunnel/api"
+	row3 = row2 + " proxy proxy/project relay tunnel/authority"
 	row4 = row3 + " transports/all proxy/state proxy/node proxy/control"
 )
 
@@ -39,6 +39,7 @@ var layers = map[string]string{
 	"proxy/project":    "tunnel/identity tunnel/multiaddr",
 	"tunnel/authority": row2,
 
+	"tunnel/api":      row1 + " tunnel/identity tunnel/vault",
 	"tunnel/portal":   row1,
 	"tunnel/secure":   row1 + " tunnel/identity tunnel/vault",
 	"tunnel/identity": row1 + " tunnel/vault",

@@ -1,9 +1,8 @@
-package control
+package api
 
 import (
 	"fmt"
 	"math"
-	"unicode/utf8"
 
 	"ockam/tunnel/wire"
 )
@@ -25,9 +24,9 @@ type Request struct {
 	Body []byte
 }
 
-// layout writes and reads the header.
-func (r *Request) layout() layout {
-	return record(integer(1, &r.ID), text(2, &r.Path), method(3, &r.Method), boolean(4, &r.HasBody))
+// Layout writes and reads the header.
+func (r *Request) Layout() Layout {
+	return Record(Uint(1, &r.ID), Text(2, &r.Path), method(3, &r.Method), Bool(4, &r.HasBody))
 }
 
 // Append appends the message that carries r.
@@ -40,7 +39,7 @@ func ParseRequest(b []byte) (Request, error) {
 	var r Request
 	body, err := parseMessage(b, &r)
 	if err != nil {
-		return Request{}, fmt.Errorf("control: request: %w", err)
+		return Request{}, fmt.Errorf("api: request: %w", err)
 	}
 	r.Body = body
 	return r, nil
@@ -60,9 +59,10 @@ type Response struct {
 	Body []byte
 }
 
-func (r *Response) layout() layout {
-	return record(integer(1, &r.ID), integer(2, &r.Re),
-		optional(integer(3, &r.Status), func() bool { return r.Status == 0 }), boolean(4, &r.HasBody))
+// Layout returns how it is written and read; see Body.
+func (r *Response) Layout() Layout {
+	return Record(Uint(1, &r.ID), Uint(2, &r.Re),
+		Optional(Uint(3, &r.Status), func() bool { return r.Status == 0 }), Bool(4, &r.HasBody))
 }
 
 // Append appends the message that carries r.
@@ -74,7 +74,7 @@ func ParseResponse(b []byte) (Response, error) {
 	var r Response
 	body, err := parseMessage(b, &r)
 	if err != nil {
-		return Response{}, fmt.Errorf("control: response: %w", err)
+		return Response{}, fmt.Errorf("api: response: %w", err)
 	}
 	r.Body = body
 	return r, nil
@@ -94,18 +94,18 @@ func parseMessage(b []byte, header Body) (body []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(data, header)
+	return Parse(data, header)
 }
 
 // method is an optional field whose number on the wire is one less.
-func method(key uint64, p *Method) field {
-	f := simple(key, p,
+func method(key uint64, p *Method) Field {
+	f := Simple(key, p,
 		func(b []byte, m Method) []byte { return wire.AppendUint(b, uint64(m-1)) },
-		func(d *decoder) (Method, error) {
-			n, err := d.uint(uint64(MethodPatch - 1))
+		func(d *Decoder) (Method, error) {
+			n, err := d.Uint(uint64(MethodPatch - 1))
 			return Method(n + 1), err
 		})
-	return optional(f, func() bool { return *p == 0 })
+	return Optional(f, func() bool { return *p == 0 })
 }
 
 // An Error is a response that is not a success, with what its body says. A Node
@@ -125,7 +125,7 @@ type Error struct {
 // Error returns the message.
 func (e *Error) Error() string {
 	if e.Message == "" {
-		return fmt.Sprintf("control: status %d", e.Status)
+		return fmt.Sprintf("api: status %d", e.Status)
 	}
 	return e.Message
 }
@@ -146,19 +146,19 @@ func (e *Error) Unwrap() error {
 	}
 }
 
-// layout is a map of 1 path, 2 method, 3 message and 4 cause, all optional. A
+// Layout is a map of 1 path, 2 method, 3 message and 4 cause, all optional. A
 // method has a path with it, which may be empty.
-func (e *Error) layout() layout {
-	path := optional(text(1, &e.Path), func() bool { return e.Path == "" && e.Method == 0 })
-	fields := record(path, method(2, &e.Method), optText(3, &e.Message), optBody(4, &e.Cause))
-	return layout{
-		append: fields.append,
-		parse: func(d *decoder) error {
+func (e *Error) Layout() Layout {
+	path := Optional(Text(1, &e.Path), func() bool { return e.Path == "" && e.Method == 0 })
+	fields := Record(path, method(2, &e.Method), OptText(3, &e.Message), OptSub(4, &e.Cause))
+	return Layout{
+		Append: fields.Append,
+		Parse: func(d *Decoder) error {
 			if d.depth++; d.depth > maxDepth {
 				return fmt.Errorf("%w: too many causes", ErrMalformed)
 			}
 			defer func() { d.depth-- }()
-			return fields.parse(d)
+			return fields.Parse(d)
 		},
 	}
 }
@@ -169,10 +169,10 @@ func (e *Error) layout() layout {
 func ParseError(r Response) *Error {
 	e := &Error{}
 	if r.HasBody {
-		d := decoder{b: r.Body}
-		if s, err := d.text(); err == nil {
+		d := Decoder{b: r.Body}
+		if s, err := d.Text(); err == nil {
 			e.Message = s
-		} else if _, err := parse(r.Body, e); err != nil {
+		} else if _, err := Parse(r.Body, e); err != nil {
 			e = &Error{}
 		}
 	}
@@ -180,46 +180,37 @@ func ParseError(r Response) *Error {
 	return e
 }
 
-// clip cuts what came from the network down to what can stand in a text.
-func clip(s string) string {
-	const most = 1024
-	if len(s) > most {
-		s = s[:most]
-		for !utf8.ValidString(s) {
-			s = s[:len(s)-1]
-		}
-	}
-	return s
-}
+// Unit is the empty array: a body that says nothing.
+type Unit struct{}
 
-// unit is the empty array: a body that says nothing.
-type unit struct{}
+// Layout returns how it is written and read; see Body.
+func (*Unit) Layout() Layout { return Tuple() }
 
-func (*unit) layout() layout { return tuple() }
+// TextList is an array of texts as a Body.
+type TextList struct{ List []string }
 
-// textList is an array of texts as a Body.
-type textList struct{ list []string }
+// Layout returns how it is written and read; see Body.
+func (l *TextList) Layout() Layout { return Texts(0, &l.List).Layout }
 
-func (l *textList) layout() layout { return texts(0, &l.list).layout }
-
-// byteList is an array of integers, one a byte: how the reference encodes bytes
+// ByteList is an array of integers, one a byte: how the reference encodes bytes
 // that it did not think of as such. A byte string in its place is refused.
-type byteList struct{ p *[]byte }
+type ByteList struct{ P *[]byte }
 
-func (l *byteList) layout() layout {
-	return layout{
-		append: func(b []byte) ([]byte, error) {
-			b = appendHead(b, majorArray, uint64(len(*l.p)))
-			for _, c := range *l.p {
+// Layout returns how it is written and read; see Body.
+func (l *ByteList) Layout() Layout {
+	return Layout{
+		Append: func(b []byte) ([]byte, error) {
+			b = AppendHead(b, MajorArray, uint64(len(*l.P)))
+			for _, c := range *l.P {
 				b = wire.AppendUint(b, uint64(c))
 			}
 			return b, nil
 		},
-		parse: func(d *decoder) error {
-			*l.p = []byte{}
-			return d.each(majorArray, func() error {
-				n, err := d.uint(math.MaxUint8)
-				*l.p = append(*l.p, byte(n))
+		Parse: func(d *Decoder) error {
+			*l.P = []byte{}
+			return d.Each(MajorArray, func() error {
+				n, err := d.Uint(math.MaxUint8)
+				*l.P = append(*l.P, byte(n))
 				return err
 			})
 		},

@@ -1,4 +1,4 @@
-package control
+package api
 
 import (
 	"encoding/binary"
@@ -19,12 +19,12 @@ import (
 
 // Major types of CBOR (RFC 8949 section 3.1).
 const (
-	majorUint   = 0
-	majorNegint = 1
-	majorBytes  = 2
-	majorText   = 3
-	majorArray  = 4
-	majorMap    = 5
+	MajorUint   = 0
+	MajorNegint = 1
+	MajorBytes  = 2
+	MajorText   = 3
+	MajorArray  = 4
+	MajorMap    = 5
 )
 
 const (
@@ -38,56 +38,59 @@ const (
 // maxDepth bounds what refers to itself: causes of errors.
 const maxDepth = 8
 
-// appendHead appends the head of an item in shortest form.
-func appendHead(b []byte, major byte, n uint64) []byte {
+// AppendHead appends the head of an item in shortest form.
+func AppendHead(b []byte, major byte, n uint64) []byte {
 	at := len(b)
 	b = wire.AppendUint(b, n)
 	b[at] |= major << 5
 	return b
 }
 
-func appendText(b []byte, s string) []byte {
-	return append(appendHead(b, majorText, uint64(len(s))), s...)
+// AppendText appends a text string.
+func AppendText(b []byte, s string) []byte {
+	return append(AppendHead(b, MajorText, uint64(len(s))), s...)
 }
 
-func appendBytes(b, p []byte) []byte {
-	return append(appendHead(b, majorBytes, uint64(len(p))), p...)
+// AppendBytes appends a byte string.
+func AppendBytes(b, p []byte) []byte {
+	return append(AppendHead(b, MajorBytes, uint64(len(p))), p...)
 }
 
-func appendBool(b []byte, v bool) []byte {
+// AppendBool appends a boolean.
+func AppendBool(b []byte, v bool) []byte {
 	if v {
 		return append(b, cborTrue)
 	}
 	return append(b, cborFalse)
 }
 
-// A decoder holds what is left of an encoding.
-type decoder struct {
+// A Decoder holds what is left of an encoding.
+type Decoder struct {
 	b     []byte
 	depth int // of what refers to itself
 }
 
-// peek returns the first byte of the next item, 0 at the end, which no caller
+// Peek returns the first byte of the next item, 0 at the end, which no caller
 // takes for null or a break.
-func (d *decoder) peek() byte {
+func (d *Decoder) Peek() byte {
 	if len(d.b) == 0 {
 		return 0
 	}
 	return d.b[0]
 }
 
-// null takes a null, if it is next.
-func (d *decoder) null() bool {
-	if d.peek() != cborNull {
+// Null takes a null, if it is next.
+func (d *Decoder) Null() bool {
+	if d.Peek() != cborNull {
 		return false
 	}
 	d.b = d.b[1:]
 	return true
 }
 
-// head reads the head of an item of the major type wanted. Arrays and maps may
+// Head reads the head of an item of the major type wanted. Arrays and maps may
 // have an indefinite length.
-func (d *decoder) head(want byte) (n uint64, indefinite bool, err error) {
+func (d *Decoder) Head(want byte) (n uint64, indefinite bool, err error) {
 	if len(d.b) == 0 {
 		return 0, false, ErrTruncated
 	}
@@ -98,22 +101,22 @@ func (d *decoder) head(want byte) (n uint64, indefinite bool, err error) {
 	switch {
 	case errors.Is(err, wire.ErrTruncated):
 		return 0, false, ErrTruncated
-	case err != nil || indefinite && want != majorArray && want != majorMap:
+	case err != nil || indefinite && want != MajorArray && want != MajorMap:
 		return 0, false, fmt.Errorf("%w: length code %d", ErrMalformed, d.b[0]&0x1f)
 	}
 	d.b = rest
 	return n, indefinite, nil
 }
 
-// each reads the elements of an array, or the entries of a map. The count
+// Each reads the elements of an array, or the entries of a map. The count
 // announced allocates nothing.
-func (d *decoder) each(major byte, item func() error) error {
-	n, indefinite, err := d.head(major)
+func (d *Decoder) Each(major byte, item func() error) error {
+	n, indefinite, err := d.Head(major)
 	if err != nil {
 		return err
 	}
 	for i := uint64(0); indefinite || i < n; i++ {
-		if indefinite && d.peek() == cborBreak {
+		if indefinite && d.Peek() == cborBreak {
 			d.b = d.b[1:]
 			return nil
 		}
@@ -124,7 +127,8 @@ func (d *decoder) each(major byte, item func() error) error {
 	return nil
 }
 
-func (d *decoder) skip() error {
+// Skip passes over an item, whatever it is; package wire bounds its nesting.
+func (d *Decoder) Skip() error {
 	rest, err := wire.SkipItem(d.b)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -133,30 +137,31 @@ func (d *decoder) skip() error {
 	return nil
 }
 
-func (d *decoder) uint(limit uint64) (uint64, error) {
-	n, _, err := d.head(majorUint)
+// Uint reads a number up to limit.
+func (d *Decoder) Uint(limit uint64) (uint64, error) {
+	n, _, err := d.Head(MajorUint)
 	if err == nil && n > limit {
 		err = fmt.Errorf("%w: integer %d is above %d", ErrMalformed, n, limit)
 	}
 	return n, err
 }
 
-// variant reads the number of a plain enum, a definite array of two. What
+// Variant reads the number of a plain enum, a definite array of two. What
 // follows is the item with the variant's fields.
-func (d *decoder) variant() (uint64, error) {
-	n, indefinite, err := d.head(majorArray)
+func (d *Decoder) Variant() (uint64, error) {
+	n, indefinite, err := d.Head(MajorArray)
 	if err != nil {
 		return 0, err
 	}
 	if indefinite || n != 2 {
 		return 0, fmt.Errorf("%w: enum is not a definite array of 2", ErrMalformed)
 	}
-	return d.uint(math.MaxUint32)
+	return d.Uint(math.MaxUint32)
 }
 
-// data reads a byte or text string; the result lies within the input.
-func (d *decoder) data(major byte) ([]byte, error) {
-	n, _, err := d.head(major)
+// Data reads a byte or text string; the result lies within the input.
+func (d *Decoder) Data(major byte) ([]byte, error) {
+	n, _, err := d.Head(major)
 	if err != nil {
 		return nil, err
 	}
@@ -168,8 +173,9 @@ func (d *decoder) data(major byte) ([]byte, error) {
 	return p, nil
 }
 
-func (d *decoder) text() (string, error) {
-	p, err := d.data(majorText)
+// Text reads a text.
+func (d *Decoder) Text() (string, error) {
+	p, err := d.Data(MajorText)
 	if err != nil {
 		return "", err
 	}
@@ -179,8 +185,9 @@ func (d *decoder) text() (string, error) {
 	return string(p), nil
 }
 
-func (d *decoder) bool() (bool, error) {
-	c := d.peek()
+// Bool reads a boolean.
+func (d *Decoder) Bool() (bool, error) {
+	c := d.Peek()
 	switch {
 	case len(d.b) == 0:
 		return false, ErrTruncated
@@ -191,28 +198,29 @@ func (d *decoder) bool() (bool, error) {
 	return c == cborTrue, nil
 }
 
-// int reads an integer of either sign.
-func (d *decoder) int() (int64, error) {
-	if len(d.b) > 0 && d.b[0]>>5 == majorNegint {
-		n, _, err := d.head(majorNegint)
+// Int reads an integer of either sign.
+func (d *Decoder) Int() (int64, error) {
+	if len(d.b) > 0 && d.b[0]>>5 == MajorNegint {
+		n, _, err := d.Head(MajorNegint)
 		if err == nil && n > math.MaxInt64 {
 			err = fmt.Errorf("%w: integer below 64 bits", ErrMalformed)
 		}
 		return ^int64(n), err
 	}
-	n, err := d.uint(math.MaxInt64)
+	n, err := d.Uint(math.MaxInt64)
 	return int64(n), err
 }
 
-func appendInt(b []byte, n int64) []byte {
+// AppendInt appends an integer, negative ones included.
+func AppendInt(b []byte, n int64) []byte {
 	if n < 0 {
-		return appendHead(b, majorNegint, uint64(^n))
+		return AppendHead(b, MajorNegint, uint64(^n))
 	}
-	return appendHead(b, majorUint, uint64(n))
+	return AppendHead(b, MajorUint, uint64(n))
 }
 
-// float reads a float of 64 bits.
-func (d *decoder) float() (float64, error) {
+// Float reads a float of 64 bits.
+func (d *Decoder) Float() (float64, error) {
 	if len(d.b) > 0 && d.b[0] != cborFloat64 {
 		return 0, fmt.Errorf("%w: no float of 64 bits", ErrMalformed)
 	}
@@ -224,6 +232,13 @@ func (d *decoder) float() (float64, error) {
 	return math.Float64frombits(bits), nil
 }
 
-func appendFloat(b []byte, f float64) []byte {
+// AppendFloat appends a number of 64 bits.
+func AppendFloat(b []byte, f float64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, cborFloat64), math.Float64bits(f))
 }
+
+// AppendNull appends a null.
+func AppendNull(b []byte) []byte { return append(b, cborNull) }
+
+// Rest returns what has not been read yet.
+func (d *Decoder) Rest() []byte { return d.b }
