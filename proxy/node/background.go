@@ -53,6 +53,8 @@ type BackgroundOptions struct {
 	ChannelListener *ChannelListenerOptions
 	// Trust is whose credentials are believed, and which are presented.
 	Trust Trust
+	// Projects finds the nodes of projects; nil: there are none.
+	Projects Projects
 	// Rendezvous, host:port, is the server with which inlets of this node and of
 	// others find paths over UDP to each other; empty: there are none.
 	Rendezvous string
@@ -103,7 +105,7 @@ func StartBackground(ctx context.Context, o BackgroundOptions) (*Background, err
 		conns: make(map[tunnel.Address]*connection), channels: make(map[tunnel.Address]*channel),
 		n: &Node{
 			name: o.Name, log: o.Log, router: tunnel.NewRouter(), budget: new(portal.Budget), life: life,
-			rendezvous: o.Rendezvous,
+			rendezvous: o.Rendezvous, projects: o.Projects,
 		},
 	}
 	b.n.allowed.Anyone = true

@@ -10,6 +10,7 @@ import (
 	"ockam/relay"
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
+	"ockam/tunnel/multiaddr"
 	"ockam/tunnel/policy"
 	"ockam/tunnel/secure"
 )
@@ -23,20 +24,24 @@ type Trust struct {
 	// Authority is the issuer whose credentials are believed.
 	Authority *identity.History
 	// Scope names the stored credentials, issued by the authority, that the node
-	// presents. Empty: it presents none.
+	// presents. Empty: it presents none, unless there is a Route.
 	Scope string
+	// Route leads to the channel listener of the authority (/dnsaddr/HOST/tcp/PORT/
+	// service/api), which is asked for credentials, each time before the one before
+	// ends. They are stored in the scope. Nil: nobody is asked.
+	Route multiaddr.Addr
 }
 
 // trust makes the node's channels follow the options.
 func (b *Background) trust() error {
 	t := &b.opt.Trust
-	if t.Authority == nil {
-		return nil
+	name := b.opt.Name
+	if b.opt.InMemory {
+		name = "" // the credential is good for the next command as well
 	}
-	if err := b.store.UpdateHistory(t.Authority); err != nil {
-		return fmt.Errorf("the authority %v: %w", t.Authority.Identifier(), err)
+	if err := b.n.believe(*t, b.store, name); err != nil || t.Authority == nil {
+		return err
 	}
-	b.n.channels.Authorities = []identity.Identifier{t.Authority.Identifier()}
 	b.n.channels.Credential = b.presents(b.n.identity)
 	b.n.echoGate = func(m *tunnel.Message) error {
 		if m.Origin == nil { // a worker of this node
@@ -80,10 +85,10 @@ func (b *Background) mayEcho(o *tunnel.Origin) error {
 }
 
 // presents returns what gives the credential that channels in the name of id
-// present; nil if they present none.
+// present; nil if they present none, or what the authority is asked for.
 func (b *Background) presents(id *identity.Identity) func() (*identity.Credential, error) {
 	t := &b.opt.Trust
-	if t.Authority == nil || t.Scope == "" {
+	if t.Authority == nil || t.Scope == "" || t.Route != nil {
 		return nil
 	}
 	return func() (*identity.Credential, error) {

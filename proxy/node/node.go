@@ -34,6 +34,8 @@ type Node struct {
 	dialed   *tunnel.Group // … of the connections and channels that a command opened: echo and hops
 	budget   *portal.Budget
 	echoGate tunnel.Gate // of the echo service; nil lets all pass
+	members  *membership // presents credentials; nil: none
+	projects Projects    // nil: there are none
 	// rendezvous is the server that finds paths over UDP, empty: there are none.
 	rendezvous string
 	self       string // where the node itself can be dialed, empty if it cannot
@@ -120,15 +122,21 @@ func (n *Node) listen() error {
 
 // channelListener returns a listener that is open to nobody yet.
 func (n *Node) channelListener(cfg secure.Config, name string) *secure.Listener {
+	member := n.members.accepting(&cfg)
 	return &secure.Listener{
 		Config: cfg, Name: name, Group: n.behind,
 		Opened: func(c *secure.Channel) {
 			n.log.Debug("channel opened", zap.Stringer("peer", c.Peer()))
 			n.accept(c.Origin(), c.Close)
-			n.wg.Go(func() { n.watchAccepted(c) })
+			member.add(c)
+			n.wg.Go(func() {
+				member.present(c) // if there is another one meanwhile
+				n.watchAccepted(c)
+			})
 		},
 		Closed: func(c *secure.Channel, err error) {
 			n.log.Debug("channel closed", zap.Stringer("peer", c.Peer()), zap.Error(err))
+			member.forget(c)
 			n.forget(c.Origin())
 		},
 		Refused: func(err error) { n.log.Warn("channel refused", zap.String("node", n.name), zap.Error(err)) },
