@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
@@ -38,15 +39,16 @@ type step struct {
 func (n *Node) steps(ctx context.Context, to target) ([]step, error) {
 	var all []step
 	hops := to.hops
-	for i, h := range to.hops {
+	for i, h := range slices.Backward(to.hops) {
 		if h.Kind != multiaddr.HopProject {
 			continue
 		}
-		hops = to.hops[i+1:]
 		var err error
 		if all, err = n.toProject(ctx, h.Value); err != nil {
 			return nil, err
 		}
+		hops = to.hops[i+1:]
+		break
 	}
 	for _, h := range hops {
 		all = append(all, step{Hop: h})
