@@ -372,7 +372,7 @@ func (b *Background) channelConfig(ctx context.Context, name string) (*secure.Co
 	peers := b.n.channels
 	cfg := &secure.Config{
 		Router: peers.Router, Identity: peers.Identity, Histories: peers.Histories, Attributes: peers.Attributes, Ordered: true,
-		Authorities: peers.Authorities, Credential: peers.Credential,
+		Authorities: peers.Authorities, Credential: peers.Credential, Disbelieved: peers.Disbelieved,
 	}
 	if name == "" {
 		return cfg, nil

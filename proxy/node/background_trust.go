@@ -39,7 +39,7 @@ func (b *Background) trust() error {
 	if b.opt.InMemory {
 		name = "" // the credential is good for the next command as well
 	}
-	if err := b.n.believe(*t, b.store, name); err != nil || t.Authority == nil {
+	if err := errors.Join(b.n.trust(t.Authority), b.n.join(*t, b.store, name)); err != nil || t.Authority == nil {
 		return err
 	}
 	b.n.channels.Credential = b.presents(b.n.identity)

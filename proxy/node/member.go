@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"ockam/proxy/state"
 	"ockam/tunnel"
 	"ockam/tunnel/authority"
@@ -18,22 +20,30 @@ import (
 // issueTimeout is how long an authority's answer is waited for.
 const issueTimeout = 10 * time.Second
 
-// believe makes the node's channels follow t; it is called before the node starts.
-// Credentials are kept in store under the node's name; with nil they are not.
-func (n *Node) believe(t Trust, store *state.Store, name string) error {
-	if t.Authority == nil {
-		if t.Route != nil {
-			return errors.New("the route to an authority without the authority's identity")
-		}
+// trust makes the node believe the credentials of an authority; nil: nobody's. It
+// is called before the node starts.
+func (n *Node) trust(h *identity.History) error {
+	if h == nil {
 		return nil
 	}
-	issuer := t.Authority.Identifier()
-	if err := n.channels.Histories.UpdateHistory(t.Authority); err != nil {
-		return fmt.Errorf("the authority %v: %w", issuer, err)
+	if err := n.channels.Histories.UpdateHistory(h); err != nil {
+		return fmt.Errorf("the authority %v: %w", h.Identifier(), err)
 	}
-	n.channels.Authorities = []identity.Identifier{issuer}
+	n.channels.Authorities = []identity.Identifier{h.Identifier()}
+	return nil
+}
+
+// join makes the node a member where t has the route to the authority, which the
+// node trusts; it is called before the node starts. Credentials are kept in store
+// under the node's name; with nil they are not.
+func (n *Node) join(t Trust, store *state.Store, name string) error {
+	d := &disbelief{node: n}
+	n.channels.Disbelieved = d.say
 	if t.Route == nil {
 		return nil
+	}
+	if t.Authority == nil {
+		return errors.New("the route to an authority without the authority's identity")
 	}
 	hops, err := listenerHops(t.Route)
 	if err != nil {
@@ -259,4 +269,27 @@ func (mb *member) failed(err error) {
 	}
 	mb.said = text
 	mb.of.node.event("credential", "", false, "%s", text)
+}
+
+// A disbelief says why the credentials that peers present are not believed. A peer
+// can present any number of them, so that the same is said now and then only.
+type disbelief struct {
+	node *Node
+
+	mu   sync.Mutex
+	said string
+	at   time.Time
+}
+
+func (d *disbelief) say(peer identity.Identifier, err error) {
+	text := peer.String() + err.Error()
+	d.mu.Lock()
+	again := text == d.said && time.Since(d.at) < time.Minute
+	if !again {
+		d.said, d.at = text, time.Now()
+	}
+	d.mu.Unlock()
+	if !again {
+		d.node.log.Warn("credential not believed", zap.String("node", d.node.name), zap.Stringer("peer", peer), zapErr(err))
+	}
 }

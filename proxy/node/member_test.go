@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -353,6 +354,85 @@ func TestForeignAuthority(t *testing.T) {
 	}
 	if n := other.times(app.id); n != 0 {
 		t.Errorf("asked %d times", n)
+	}
+}
+
+// TestMemberIdentities: each identity that opens channels at a node presents a
+// credential of its own.
+func TestMemberIdentities(t *testing.T) {
+	t.Parallel()
+	i, two, gate := newIssuer(t, time.Hour), newHome(t), newHome(t)
+	if _, err := two.CreateIdentity(t.Context(), "other", identity.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	other, err := two.Identity(t.Context(), "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.start()
+	i.enroll(other.Identifier())
+	g := gate.node(t, node.BackgroundOptions{Name: "gate", Trust: node.Trust{Authority: i.id.History}})
+	b := two.node(t, node.BackgroundOptions{Name: "two", Trust: i.trust()})
+	if err := opens(t, b, placeOf(t, g, "/service/api")); !errors.Is(err, authority.ErrNotMember) {
+		t.Errorf("the node's own identity: %v", err)
+	}
+	_, err = b.CreateChannel(t.Context(), node.ChannelOptions{To: placeOf(t, g, "/service/api"), Identity: "other"})
+	if err != nil || !gate.knows(t, "gate", other.Identifier()) {
+		t.Errorf("the other identity: %v", err)
+	}
+	if n := i.times(other.Identifier()); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// TestDisbelieved: a node says which credentials it does not believe, and why.
+func TestDisbelieved(t *testing.T) {
+	t.Parallel()
+	i, app, gate := newIssuer(t, time.Hour), newHome(t), newHome(t)
+	core, logged := observer.New(zap.InfoLevel)
+	trust := node.Trust{Authority: i.id.History}
+	g := gate.node(t, node.BackgroundOptions{Name: "gate", Trust: trust, Log: zap.New(core)})
+	b := app.node(t, node.BackgroundOptions{Name: "app"})
+	h, err := app.History(app.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := &identity.Identity{
+		History: i.id.History, Vault: i.id.Vault, PurposeKeys: identity.NewMemoryStore(),
+		Now: func() time.Time { return time.Now().Add(5 * time.Minute) },
+	}
+	for _, tt := range []struct {
+		by    *identity.Identity
+		about *identity.History
+		says  string
+	}{
+		{newOwner(t).id, h, "not a trusted authority"},
+		{i.id, newOwner(t).id.History, "not for " + app.id.String()},
+		{ahead, h, "ahead of the clock here"},
+	} {
+		cred, err := tt.by.IssueCredential(tt.about, identity.Attributes{Schema: 1}, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			o := node.ChannelOptions{To: placeOf(t, g, "/service/api"), Credential: cred}
+			if _, err := b.CreateChannel(t.Context(), o); err != nil {
+				t.Errorf("%s: %v", tt.says, err)
+			}
+		}
+		var said []string
+		for _, e := range logged.TakeAll() {
+			if e.Message == "credential not believed" {
+				said = append(said, fmt.Sprint(e.ContextMap()))
+			}
+		}
+		// By how much the clocks differ changes every second, so that it may be said again.
+		if len(said) == 0 || len(said) > 1 && tt.by != ahead || !strings.Contains(said[0], tt.says) || !strings.Contains(said[0], app.id.String()) {
+			t.Errorf("said %q, want %q once", said, tt.says)
+		}
+	}
+	if gate.knows(t, "gate", app.id) {
+		t.Error("believes one of them")
 	}
 }
 

@@ -125,7 +125,7 @@ func (r *runner) trust(ctx context.Context, n *Node, c *config.Node) error {
 	if c.Ephemeral {
 		store = nil
 	}
-	return n.believe(t, store, c.Name)
+	return errors.Join(n.trust(t.Authority), n.join(t, store, c.Name))
 }
 
 func (r *runner) applyAll(ctx context.Context, f *config.File, nodes []*Node) error {
