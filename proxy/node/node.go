@@ -34,13 +34,14 @@ type Node struct {
 	dialed   *tunnel.Group // … of the connections and channels that a command opened: echo and hops
 	budget   *portal.Budget
 	echoGate tunnel.Gate // of the echo service; nil lets all pass
-	members  *membership // presents credentials; nil: none
-	projects Projects    // nil: there are none
 	// rendezvous is the server that finds paths over UDP, empty: there are none.
 	rendezvous string
 	self       string // where the node itself can be dialed, empty if it cannot
 
 	identifiers map[string]string // of all nodes of the configuration
+
+	members  *membership // presents credentials; nil: none
+	projects Projects    // nil: there are none
 
 	// life ends when everything is to end at once; accepting ends before, so
 	// that what is under way can be drained.
