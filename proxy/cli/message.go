@@ -67,7 +67,7 @@ without, this command does, as an identity of yours. With --authority-identity a
 	}
 	require(cmd, true, "to")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := o.trust.check(); err != nil {
+		if err := o.trust.checkStored(); err != nil {
 			return err
 		}
 		message := []byte(args[0])

@@ -9,6 +9,7 @@ import (
 	"ockam/proxy/node"
 	"ockam/proxy/state"
 	"ockam/tunnel/identity"
+	"ockam/tunnel/multiaddr"
 	"ockam/tunnel/secure"
 )
 
@@ -23,6 +24,8 @@ type nodeSettings struct {
 	// Authority is the change history of the authority, in hex.
 	Authority string `json:"authority_identity,omitempty"`
 	Scope     string `json:"credential_scope,omitempty"`
+	// Route is where the authority issues credentials, a MultiAddr.
+	Route string `json:"authority_route,omitempty"`
 	// UDP says that paths over UDP are looked for, with the help of Rendezvous.
 	UDP        bool   `json:"udp,omitempty"`
 	Rendezvous string `json:"rendezvous_server,omitempty"`
@@ -58,6 +61,9 @@ func (s *nodeSettings) args() ([]string, error) {
 	if s.Scope != "" {
 		args = append(args, "--credential-scope="+s.Scope)
 	}
+	if s.Route != "" {
+		args = append(args, "--authority-route="+s.Route)
+	}
 	if s.UDP {
 		args = append(args, "--udp")
 	}
@@ -70,7 +76,11 @@ func (s *nodeSettings) trust() (node.Trust, error) {
 		return node.Trust{}, nil
 	}
 	h, err := identity.ParseHistoryText(s.Authority)
-	return node.Trust{Authority: h, Scope: s.Scope}, err
+	t := node.Trust{Authority: h, Scope: s.Scope}
+	if err == nil && s.Route != "" {
+		t.Route, err = multiaddr.Parse(s.Route)
+	}
+	return t, err
 }
 
 // A launchConfiguration says which services a node begins with, in place of

@@ -72,11 +72,6 @@ func (t *trustFlags) check() error {
 			err:  errors.New("--authority-route without --credential-scope: it is not known where to keep the credential"),
 			help: "Add a word for it: --credential-scope TEXT",
 		}
-	case route:
-		return &failure{
-			err:  errors.New("credentials cannot be fetched from an authority in this version"),
-			help: "Leave out --authority-route, and keep a credential for the node: ockam credential store --scope " + t.scope,
-		}
 	case t.project != "":
 		return &failure{
 			code: codeNotFound, err: fmt.Errorf("there is no project named %q", t.project),
@@ -84,6 +79,17 @@ func (t *trustFlags) check() error {
 		}
 	}
 	return nil
+}
+
+// checkStored refuses, besides, to ask an authority for a credential.
+func (t *trustFlags) checkStored() error {
+	if err := t.check(); err != nil || len(t.route.addr) == 0 {
+		return err
+	}
+	return &failure{
+		err:  errors.New("this command asks no authority for a credential"),
+		help: "Send the message from a node that was created with --authority-route: --from NODE",
+	}
 }
 
 // presents returns what gives the credential about an identity that a command
