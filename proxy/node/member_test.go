@@ -21,6 +21,7 @@ import (
 	"ockam/tunnel/authority"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
+	"ockam/tunnel/policy"
 	"ockam/tunnel/secure"
 	"ockam/tunnel/service"
 	"ockam/tunnel/wire"
@@ -248,6 +249,65 @@ func TestMemberRefresh(t *testing.T) {
 		defer c.Close()
 		return client{t, c}.tryEcho(time.Second) == nil
 	})
+}
+
+// TestMemberAttributes: what the authority says of a member counts from its next
+// credential on, also for connections that are open; and a member that it deletes is
+// none when the last one ends.
+func TestMemberAttributes(t *testing.T) {
+	t.Parallel()
+	i, db, app := newIssuer(t, 6*time.Second), newHome(t), newHome(t)
+	i.start()
+	i.enroll(db.id)
+	i.enroll(app.id, "role", "web")
+	web, err := policy.ParseExpr(`(= subject.role "web")`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outlet := db.node(t, node.BackgroundOptions{Name: "db", Trust: i.trust()})
+	_, err = outlet.CreateOutlet(t.Context(), node.OutletOptions{Address: "outlet", To: echoServer(t), Policy: &web})
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, logged := observer.New(zap.InfoLevel)
+	inlet := app.node(t, node.BackgroundOptions{Name: "app", Trust: i.trust(), Log: zap.New(core)})
+	in, err := inlet.CreateInlet(t.Context(), node.InletOptions{
+		Alias: "in", From: "127.0.0.1:0", To: placeOf(t, outlet, "/secure/api/service/outlet"), Wait: patience,
+	})
+	if err != nil || !in.Up {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	open := func() bool {
+		c, err := net.Dial("tcp", in.Bind)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		return client{t, c}.tryEcho(time.Second) == nil
+	}
+	lasts := func(what string) {
+		t.Helper()
+		c, began := connect(t, in.Bind), time.Now()
+		c.echo(what)
+		c.wantReset(what)
+		if d := time.Since(began); d > 9*time.Second {
+			t.Errorf("%s: reset after %v", what, d)
+		}
+		if open() {
+			t.Errorf("%s: opens another one", what)
+		}
+	}
+	i.enroll(app.id, "role", "guest")
+	lasts("without the attribute")
+	i.enroll(app.id, "role", "web")
+	until(t, open)
+	i.mu.Lock()
+	delete(i.members, app.id)
+	i.mu.Unlock()
+	lasts("no member any more")
+	if n := logged.FilterMessageSnippet("is not renewed").Len(); n == 0 {
+		t.Errorf("said %v", logged.All())
+	}
 }
 
 // TestMemberAuthorityDown: a node starts without its authority, says so, and takes
