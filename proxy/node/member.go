@@ -154,7 +154,7 @@ func (m *membership) ask(ctx context.Context, id *identity.Identity) (*identity.
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("the authority at %v: %w", m.trust.Route, err)
+		return nil, err
 	}
 	c := authority.Client{Router: n.router, Path: w.path, Via: w.rest, Timeout: issueTimeout}
 	return c.Issue(ctx)
@@ -196,7 +196,7 @@ func (mb *member) explain(err error) error {
 	if errors.Is(err, authority.ErrNotMember) {
 		return fmt.Errorf("node: %v is not a member of the project: ask an enroller for a ticket, then: ockam project enroll TICKET: %w", mb.Subject, err)
 	}
-	return fmt.Errorf("node: no credential about %v: %w", mb.Subject, err)
+	return fmt.Errorf("node: no credential about %v from the authority at %v: %w", mb.Subject, mb.of.trust.Route, err)
 }
 
 // add has a channel get each credential that comes from now on. The nil member
@@ -260,7 +260,7 @@ func (mb *member) obtained(*identity.Credential) {
 func (mb *member) failed(err error) {
 	text := fmt.Sprintf("cannot be had: %v", mb.explain(err))
 	if mb.Known() != nil {
-		text = fmt.Sprintf("is not renewed, and used until it ends: %v", err)
+		text = fmt.Sprintf("is not renewed by the authority at %v, and used until it ends: %v", mb.of.trust.Route, err)
 	}
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
