@@ -213,13 +213,14 @@ func (r *Retriever) load(ctx context.Context) {
 		return
 	}
 	c, err := r.Load(ctx)
-	if err == nil && c == nil {
+	if ctx.Err() != nil || err == nil && c == nil {
 		return
 	}
-	var data *identity.CredentialData
-	if err == nil {
-		data, err = r.verify(c)
+	if err != nil {
+		r.failed(fmt.Errorf("authority: the credential that was kept cannot be read: %w", err))
+		return
 	}
+	data, err := r.verify(c)
 	if err != nil {
 		if !errors.Is(err, identity.ErrExpired) { // which is what becomes of all of them
 			r.failed(fmt.Errorf("authority: the credential that was kept is of no use: %w", err))
@@ -254,7 +255,7 @@ func (r *Retriever) try(ctx context.Context) {
 	life = min(life, data.ExpiresAt.Time().Sub(r.now()))
 	fresh := r.keep(c, data, life, min(max(life/10, leastInterval), retryInterval))
 	if r.Save != nil {
-		if err := r.Save(ctx, c, data); err != nil {
+		if err := r.Save(context.WithoutCancel(ctx), c, data); err != nil { // it has been issued
 			r.failed(fmt.Errorf("authority: the credential cannot be kept: %w", err))
 		}
 	}
