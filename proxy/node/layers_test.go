@@ -59,6 +59,8 @@ var layers = map[string]string{
 	"tunnel/policy":    "",
 	"tunnel/wire":      "",
 
+	"tunnel/authority/authoritytest": "tunnel/authority tunnel/identity",
+
 	"proxy/node/e2e": "", // tests of the finished program
 }
 
