@@ -308,11 +308,15 @@ func TestEvents(t *testing.T) {
 		want   string
 	}{
 		{
-			func() { g.want(m2, authority.TokenAcceptor, api.MethodPost, "/", &authority.CodeBody{Code: code}, nil, 200, "") },
+			func() {
+				g.want(m2, authority.TokenAcceptor, api.MethodPost, "/", &authority.CodeBody{Code: code}, nil, 200, "")
+			},
 			m2, fmt.Sprintf(`enrollment_token_acceptor: POST "/" of %v: enrolled with 1 attributes, by a token of %v`, m2, enroller),
 		},
 		{
-			func() { g.want(m1, authority.DirectAuthenticator, api.MethodGet, "/member_ids", nil, nil, 403, "Non-enroller") },
+			func() {
+				g.want(m1, authority.DirectAuthenticator, api.MethodGet, "/member_ids", nil, nil, 403, "Non-enroller")
+			},
 			m1, fmt.Sprintf(`direct_authenticator: GET "/member_ids" of %v: refused with 403: Non-enroller is trying to list members`, m1),
 		},
 		{
