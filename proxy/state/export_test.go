@@ -2,9 +2,13 @@ package state
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"ockam/tunnel/authority"
 )
 
 // OpenWith opens a home with other migrations than ours; Migrations are ours.
@@ -39,3 +43,12 @@ func ExecPostgres(ctx context.Context, url, statements string) error {
 
 // SetPatience sets how long calls try to get through to the database.
 func (p *Postgres) SetPatience(d time.Duration) { p.patience = d }
+
+// UsesLeft returns how many uses a token has left, 0 if there is none.
+func (s *Store) UsesLeft(ctx context.Context, c authority.Code) (n int, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT uses FROM authority_token WHERE code = $1", codeHash(c)).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return n, err
+}
