@@ -57,6 +57,9 @@ const tokenGrace = 3600
 // encodeAttributes has them as in a credential, which keeps any bytes.
 func encodeAttributes(a map[string]string) []byte { return identity.Attributes{Values: a}.Bytes() }
 
+// errDamaged is the cause when a row cannot be read.
+var errDamaged = errors.New("damaged row of a member or token")
+
 const selectMember = "SELECT identifier, attributes, added_by, added_at, pre_trusted FROM authority_member WHERE authority = $1"
 
 func scanMember(r row, m *authority.Member) error {
@@ -67,15 +70,24 @@ func scanMember(r row, m *authority.Member) error {
 	if err != nil {
 		return err
 	}
-	if m.Identifier, err = identity.ParseIdentifier(id); err != nil {
-		return err
+	var err1, err2, err3 error
+	m.Identifier, err1 = identity.ParseIdentifier(id)
+	m.AddedBy, err2 = identity.ParseIdentifier(by)
+	m.Attributes, err3 = decodeAttributes(attributes)
+	m.AddedAt, m.PreTrusted = identity.Timestamp(added), preTrusted != 0
+	return damaged(errors.Join(err1, err2, err3))
+}
+
+func damaged(err error) error {
+	if err == nil {
+		return nil
 	}
-	if m.AddedBy, err = identity.ParseIdentifier(by); err != nil {
-		return err
-	}
-	a, err := identity.ParseAttributes(attributes)
-	m.Attributes, m.AddedAt, m.PreTrusted = a.Values, identity.Timestamp(added), preTrusted != 0
-	return err
+	return fmt.Errorf("%w: %w", errDamaged, err)
+}
+
+func decodeAttributes(b []byte) (map[string]string, error) {
+	a, err := identity.ParseAttributes(b)
+	return a.Values, err
 }
 
 // Member returns a member, or authority.ErrNotMember.
@@ -117,7 +129,7 @@ func (a *AuthorityStore) MemberIDs(ctx context.Context) (ids []identity.Identifi
 			}
 			id, err := identity.ParseIdentifier(text)
 			ids = append(ids, id)
-			return err
+			return damaged(err)
 		}, "SELECT identifier FROM authority_member WHERE authority = $1 ORDER BY identifier", a.authority)
 	})
 	return ids, err
@@ -284,14 +296,12 @@ func (a *AuthorityStore) redeem(ctx context.Context, tx *sql.Tx, hash []byte, m 
 	} else if err != nil {
 		return err
 	}
-	if m.AddedBy, err = identity.ParseIdentifier(issuer); err != nil {
+	var err1, err2 error
+	m.AddedBy, err1 = identity.ParseIdentifier(issuer)
+	m.Attributes, err2 = decodeAttributes(attributes)
+	if err := damaged(errors.Join(err1, err2)); err != nil {
 		return err
 	}
-	decoded, err := identity.ParseAttributes(attributes)
-	if err != nil {
-		return fmt.Errorf("attributes of a token: %w", err)
-	}
-	m.Attributes = decoded.Values
 	// In PostgreSQL this waits for a transaction that adds the same member.
 	if added, err := a.insert(ctx, tx, m, "NOTHING"); err != nil {
 		return err

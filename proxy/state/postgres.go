@@ -183,7 +183,7 @@ func sqlState(err error) string {
 // mayPass reports whether another attempt may go better: the connection is lost
 // or cannot be made, or another transaction was in the way.
 func mayPass(err error) bool {
-	if err == nil || isOurs(err) {
+	if err == nil || isOurs(err) || errors.Is(err, errDamaged) {
 		return false
 	}
 	state := sqlState(err)

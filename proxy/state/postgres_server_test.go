@@ -34,7 +34,7 @@ type postgresServer struct {
 func newPostgresServer(t testing.TB) *postgresServer {
 	t.Helper()
 	s := &postgresServer{t: t, bin: postgresPrograms(t), who: serverUser(t), port: freePort(t)}
-	dir, err := os.MkdirTemp("", "ockam-postgres-")
+	dir, err := os.MkdirTemp("", "ockam-postgres-") //nolint:usetesting // t.TempDir is closed to other users
 	if err != nil {
 		t.Fatal(err)
 	}

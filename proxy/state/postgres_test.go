@@ -46,6 +46,20 @@ func TestPostgres(t *testing.T) {
 	for name, sig := range map[string]syscall.Signal{"restart": syscall.SIGINT, "crash": syscall.SIGQUIT} {
 		t.Run(name, func(t *testing.T) { postgresRestarts(t, s, fresh(t), sig) })
 	}
+	t.Run("damaged", func(t *testing.T) {
+		url := fresh(t)
+		a := openPostgres(t, url).Authority(authoritytest.ID(1))
+		if err := a.SetPreTrusted(t.Context(), []authority.Member{{Identifier: authoritytest.ID(1)}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := state.ExecPostgres(t.Context(), url, "UPDATE authority_member SET attributes = 'x'"); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		if m, err := a.Member(t.Context(), authoritytest.ID(1)); err == nil || time.Since(begun) > 5*time.Second {
+			t.Errorf("%+v, %v", m, err)
+		}
+	})
 	t.Run("commit", func(t *testing.T) { postgresCommit(t, s, fresh(t)) })
 	t.Run("away", func(t *testing.T) { postgresAway(t, s, fresh(t)) })
 }
@@ -112,6 +126,26 @@ func postgresVersions(t *testing.T, newer, foreign string) {
 			_ = p.Close()
 		}
 	}
+}
+
+// BenchmarkRedeemPostgres is BenchmarkRedeem/parallel, on a server that does not
+// wait for its disk.
+func BenchmarkRedeemPostgres(b *testing.B) {
+	a := openPostgres(b, newPostgresServer(b).database("bench")).Authority(authoritytest.ID(1))
+	if err := a.PutToken(b.Context(), authoritytest.Token(1, 1<<40)); err != nil {
+		b.Fatal(err)
+	}
+	var n atomic.Int64
+	b.SetParallelism(4)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := a.Redeem(b.Context(), authoritytest.Code(1), authoritytest.ID(int(n.Add(1))), tokenTime); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "redeemed/s")
 }
 
 func TestPostgresErrors(t *testing.T) {

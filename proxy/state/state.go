@@ -1,4 +1,5 @@
-// Package state keeps identities, credentials, members, settings in SQLite.
+// Package state keeps identities, credentials, members, settings in SQLite, and
+// members also in PostgreSQL ([Postgres]).
 //
 // One database in one folder, the home, is shared by all processes that use
 // it; what a call has reported as done survives a crash at any later moment.

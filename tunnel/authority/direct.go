@@ -69,6 +69,9 @@ func (a *Authority) addMember(c *call) (api.Body, error) {
 	case add.Member.IsZero():
 		return nil, badRequest("an identifier of zeros is nobody's")
 	}
+	if err := c.mayReplace(r, add.Member); err != nil {
+		return nil, err
+	}
 	if err := c.checkAttributes(add.Attributes); err != nil {
 		return nil, err
 	}
@@ -76,6 +79,24 @@ func (a *Authority) addMember(c *call) (api.Body, error) {
 	return nil, stored(a.Store.PutMember(c.ctx, Member{
 		Identifier: add.Member, Attributes: add.Attributes, AddedBy: c.caller, AddedAt: identity.At(c.now),
 	}))
+}
+
+// mayReplace refuses to let an enroller take another's role away by adding it
+// without, where only administrators may delete enrollers.
+func (c *call) mayReplace(r role, id identity.Identifier) error {
+	if r.admin {
+		return nil
+	}
+	m, err := c.a.Store.Member(c.ctx, id)
+	switch {
+	case errors.Is(err, ErrNotMember):
+		return nil
+	case err != nil:
+		return stored(err)
+	case isEnroller(m.Attributes):
+		return forbidden("Not admin is trying to replace an enroller")
+	}
+	return nil
 }
 
 // enroller refuses a caller who is none.

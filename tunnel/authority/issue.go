@@ -1,8 +1,10 @@
 package authority
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"ockam/tunnel/api"
 	"ockam/tunnel/identity"
@@ -67,6 +69,21 @@ func (a *Authority) CheckAttributes(attributes map[string]string) error {
 		return fmt.Errorf("authority: attributes of %d bytes, at most %d fit into a credential that can be presented", n, MaxAttributes)
 	}
 	return nil
+}
+
+// Trust makes these the pre-trusted members, with their attributes: those that
+// stand in the authority's configuration. It is called before Register, at every
+// start: who was pre-trusted before, and is not any more, is no member.
+func (a *Authority) Trust(ctx context.Context, trusted map[identity.Identifier]map[string]string) error {
+	now := identity.At(a.now())
+	var members []Member
+	for _, id := range slices.SortedFunc(maps.Keys(trusted), compare) {
+		if err := a.CheckAttributes(trusted[id]); err != nil {
+			return fmt.Errorf("authority: pre-trusted %v: %w", id, err)
+		}
+		members = append(members, Member{Identifier: id, Attributes: trusted[id], AddedBy: a.Identity.Identifier(), AddedAt: now})
+	}
+	return stored(a.Store.SetPreTrusted(ctx, members))
 }
 
 func (c *call) checkAttributes(attributes map[string]string) error {

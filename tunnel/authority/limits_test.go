@@ -123,6 +123,10 @@ func TestAttributesAreBounded(t *testing.T) {
 		g.want(enroller, authority.DirectAuthenticator, api.MethodPost, "/", &authority.AddMember{Member: m1, Attributes: large}, nil, want, text)
 		g.want(enroller, authority.TokenIssuer, api.MethodPost, "/", &authority.CreateToken{Attributes: large}, new(authority.CodeBody), want, text)
 	}
+	err := g.Trust(t.Context(), map[identity.Identifier]map[string]string{m1: {"large": strings.Repeat("x", authority.MaxAttributes)}})
+	if err == nil || !strings.Contains(err.Error(), m1.String()) {
+		t.Errorf("%v", err)
+	}
 	many := map[string]string{}
 	for i := range 1024 {
 		many[fmt.Sprint(i)] = ""

@@ -111,6 +111,9 @@ func (s *Services) Close() {
 // even of a worker of the node, is not from a secure channel to them. If an
 // address is taken the error is tunnel.ErrInUse and nothing is registered.
 func (a *Authority) Register(r *tunnel.Router, access tunnel.Access) (*Services, error) {
+	if a.CredentialLifetime != 0 && a.CredentialLifetime < time.Second {
+		return nil, fmt.Errorf("authority: credentials that live for %v", a.CredentialLifetime)
+	}
 	s := &Services{}
 	for _, svc := range a.services() {
 		srv := a.server(r, svc, access.Open)
@@ -178,7 +181,7 @@ func (a *Authority) now() time.Time {
 // A call is a request that is carried out.
 type call struct {
 	a       *Authority
-	ctx     context.Context //nolint:containedctx // of one request
+	ctx     context.Context
 	service string
 	caller  identity.Identifier
 	req     api.Request

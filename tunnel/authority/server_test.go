@@ -106,13 +106,11 @@ func (g *rig) newCaller() identity.Identifier { return g.newIdentity().Identifie
 // trust makes callers pre-trusted members, without attributes but "k=v" words.
 func (g *rig) trust(ids map[identity.Identifier]string) {
 	g.Helper()
-	var members []authority.Member
+	trusted := map[identity.Identifier]map[string]string{}
 	for id, words := range ids {
-		members = append(members, authority.Member{
-			Identifier: id, Attributes: attributes(words), AddedBy: g.Identity.Identifier(), AddedAt: identity.At(g.now()),
-		})
+		trusted[id] = attributes(words)
 	}
-	if err := g.Store.SetPreTrusted(g.Context(), members); err != nil {
+	if err := g.Trust(g.Context(), trusted); err != nil {
 		g.Fatal(err)
 	}
 }
@@ -286,6 +284,11 @@ func TestRegisterTwice(t *testing.T) {
 	if _, ok := g.ask(g.origin(g.newCaller()), authority.CredentialIssuer, nil); ok {
 		t.Error("an answer after Close")
 	}
+	g.CredentialLifetime = time.Millisecond
+	if _, err := g.Register(g.router, tunnel.Access{}); err == nil {
+		t.Error("credentials that live for a millisecond")
+	}
+	g.CredentialLifetime = time.Second
 	s, err := g.Register(g.router, tunnel.Access{})
 	if err != nil {
 		t.Fatal(err)

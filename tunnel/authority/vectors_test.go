@@ -397,3 +397,20 @@ func TestWhoIsAdministrator(t *testing.T) {
 		t.Errorf("%d %q", status, text)
 	}
 }
+
+// TestReplaceEnroller shows that an enroller who may not delete another one cannot
+// make it an ordinary member either.
+func TestReplaceEnroller(t *testing.T) {
+	for _, enforce := range []bool{false, true} {
+		s := newAccountScript(t, func(a *authority.Authority) { a.EnforceAdminChecks = enforce })
+		s.trust(map[identity.Identifier]string{s.enroller: "ockam-role=enroller", s.m2: "ockam-role=enroller"})
+		want, text := api.Status(200), ""
+		if enforce {
+			want, text = 403, "Not admin is trying to replace an enroller"
+		}
+		add := &authority.AddMember{Member: s.m2, Attributes: attributes("a=b")}
+		s.want(s.enroller, authority.DirectAuthenticator, api.MethodPost, "/", add, nil, want, text)
+		s.present(s.account, s.admin, "project=p1", time.Hour)
+		s.want(s.admin, authority.DirectAuthenticator, api.MethodPost, "/", add, nil, 200, "")
+	}
+}

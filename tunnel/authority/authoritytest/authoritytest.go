@@ -67,7 +67,7 @@ func Run(t *testing.T, open func(t *testing.T) authority.Store) {
 type suite struct {
 	*testing.T
 	store authority.Store
-	ctx   context.Context //nolint:containedctx // of the test
+	ctx   context.Context
 }
 
 func (s *suite) must(err error) {
