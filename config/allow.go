@@ -9,11 +9,13 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+
+	"ockam/tunnel/policy"
 )
 
-// An Allow says who is permitted something, as the file has it: anyone, or
-// identifiers, of which some are those of nodes that have none yet. The zero
-// Allow permits nobody.
+// An Allow says who is permitted something, as the file has it: anyone,
+// identifiers, of which some are those of nodes that have none yet, or whom a
+// policy allows. The zero Allow permits nobody.
 type Allow struct {
 	Range hcl.Range // where it stands, for errors found later
 
@@ -21,6 +23,16 @@ type Allow struct {
 	bad         bool     // was wrong, which has been reported
 	identifiers []string // as the file has them, in canonical form
 	nodes       []string // names of nodes of this configuration
+	policy      *Policy
+}
+
+// A Policy is a policy with the text that was written for it (Ockam protocol,
+// policies, boolean and full form).
+type Policy struct {
+	Text string
+	Expr policy.Expr
+	// Default says that the file has no allow there, and the node an authority.
+	Default bool
 }
 
 // An AllowList is an Allow whose nodes have identifiers. The zero AllowList
@@ -28,9 +40,12 @@ type Allow struct {
 type AllowList struct {
 	Anyone      bool
 	Identifiers []string // "I" and 64 hex digits in lower case; sorted, no two equal
+	// Policy, if not nil, also permits those whom it allows, of whom a channel
+	// has proved who they are. Permits knows nothing of it.
+	Policy *Policy
 }
 
-// Permits reports whether identifier, in canonical form, is permitted. The
+// Permits reports whether identifier, in canonical form, is permitted by name. The
 // empty identifier, of somebody who has proved none, is so only to anyone.
 func (a AllowList) Permits(identifier string) bool {
 	return a.Anyone || identifier != "" && slices.Contains(a.Identifiers, identifier)
@@ -38,6 +53,9 @@ func (a AllowList) Permits(identifier string) bool {
 
 // Anyone reports whether everybody is permitted.
 func (a Allow) Anyone() bool { return a.anyone }
+
+// Policy returns the policy that decides, nil if none does.
+func (a Allow) Policy() *Policy { return a.policy }
 
 // Nodes returns the names of the nodes whose identifiers Resolve needs.
 func (a Allow) Nodes() []string { return slices.Clone(a.nodes) }
@@ -48,6 +66,9 @@ func (a Allow) Nodes() []string { return slices.Clone(a.nodes) }
 func (a Allow) Resolve(identifiers map[string]string) (AllowList, error) {
 	if a.anyone {
 		return AllowList{Anyone: true}, nil
+	}
+	if a.policy != nil {
+		return AllowList{Policy: a.policy}, nil
 	}
 	all := slices.Clone(a.identifiers)
 	for _, name := range a.nodes {
@@ -72,11 +93,18 @@ func (b *block) allow() Allow {
 	} else {
 		b.addAllowed(a, b.eval(attr.Expr), a.Range, false)
 	}
-	if !a.bad && !a.anyone && len(a.identifiers)+len(a.nodes) == 0 {
+	if !a.bad && !a.anyone && a.policy == nil && len(a.identifiers)+len(a.nodes) == 0 {
 		b.errorf(a.Range, "Nobody is allowed", "The list is empty. Write identifiers into it, or allow = \"anyone\".")
 		a.bad = true
 	}
 	return *a
+}
+
+// defaultAllow is the allow of a block that has none, in a node with an
+// authority: whoever has a credential.
+func (b *block) defaultAllow() Allow {
+	e := policy.Default()
+	return Allow{Range: b.at, policy: &Policy{Text: e.String(), Expr: e, Default: true}}
 }
 
 // addAllowed adds one value to a: a text, or a list of values.
@@ -93,16 +121,62 @@ func (b *block) addAllowed(a *Allow, v cty.Value, at hcl.Range, inList bool) {
 		}
 	case v.IsNull() || t != cty.String:
 		a.bad = true
-		b.errorf(at, "Wrong type", "allow takes \"anyone\", an identifier in quotes, or a list of identifiers; this is %s.", describe(v))
+		b.errorf(at, "Wrong type", "allow takes \"anyone\", an identifier in quotes, a list of identifiers, or a policy in quotes; this is %s.", describe(v))
 	default:
-		if problem := a.addText(v.AsString(), marks, inList); problem != "" {
+		text := strings.TrimSpace(v.AsString())
+		if len(marks) == 0 && b.meansPolicy(text) {
+			b.addPolicy(a, text, at, inList)
+		} else if problem := a.addText(text, marks, inList); problem != "" {
 			a.bad = true
-			if n := v.AsString(); b.nodes[n] != nil {
-				problem = fmt.Sprintf("%q is not an identifier. Did you mean node.%s.identifier?", n, n)
+			if b.nodes[text] != nil {
+				problem = fmt.Sprintf("%q is not an identifier. Did you mean node.%s.identifier?", text, text)
 			}
 			b.errorf(at, "Bad allow", "%s", problem)
 		}
 	}
+}
+
+// everybodyWords are what people may write for "anyone".
+var everybodyWords = []string{"*", "all", "any", "anybody", "everybody", "everyone"}
+
+// meansPolicy reports whether a text is meant as a policy. A single word is so
+// only where attributes are known, and if it is not rather something else that
+// is written wrongly.
+func (b *block) meansPolicy(text string) bool {
+	if strings.ContainsAny(text, "() \t\r\n") {
+		return true
+	}
+	digits := strings.Trim(strings.TrimLeft(text, "IiP"), "0123456789abcdefABCDEF….")
+	switch {
+	case text == "" || text == "anyone" || !b.believes || b.nodes[text] != nil:
+		return false
+	case digits == "" && len(text) > 8:
+		return false
+	}
+	return !slices.Contains(everybodyWords, strings.ToLower(text)) && nearest(text, []string{"anyone"}) == ""
+}
+
+// addPolicy adds a text that is meant as a policy.
+func (b *block) addPolicy(a *Allow, text string, at hcl.Range, inList bool) {
+	const advice = "Write names of attributes with and, or and not, such as \"admin and not intern\", or in full: \"(= subject.team \\\"web\\\")\"."
+	in, err := policy.ParseInput(text)
+	switch {
+	case inList:
+		b.errorf(at, "Bad allow", "%q is not an identifier. A policy stands alone; to name somebody in it, write (= subject.identifier \"I…\").", text)
+	case err != nil:
+		b.errorf(at, "Bad policy", "%s %s", sentence(err), advice)
+	case in.Formula != nil && !b.believes:
+		b.errorf(at, "Nobody to believe", "Attributes are what an authority says about somebody, and the node believes none, so that this allows nobody. "+
+			"Give the node an authority (authority = file(\"authority.hex\")), or write an identifier, a list of them or \"anyone\".")
+	default:
+		if !b.believes && in.Expr.NeedsAuthority() {
+			b.warnf(at, "Nobody to believe", "Attributes are what an authority says about somebody, and the node believes none: "+
+				"of a subject only subject.identifier is known. Give the node an authority: authority = file(\"authority.hex\").")
+		}
+		a.policy = &Policy{Text: text, Expr: in.Expr}
+		return
+	}
+	a.bad = true
 }
 
 // addText adds one text; it returns what is wrong with it, if anything.
@@ -129,9 +203,7 @@ func (a *Allow) addText(text string, marks cty.ValueMarks, inList bool) (problem
 	case isIdentifier:
 		a.identifiers = append(a.identifiers, id)
 		return ""
-	case strings.HasPrefix(text, "(") || strings.ContainsAny(text, " \t\n"):
-		return `Policy expressions come with projects, not in this version; use an identifier, a list or "anyone".`
-	case slices.Contains([]string{"*", "all", "any", "anybody", "everybody", "everyone"}, strings.ToLower(text)) || nearest(text, []string{"anyone"}) != "":
+	case slices.Contains(everybodyWords, strings.ToLower(text)) || nearest(text, []string{"anyone"}) != "":
 		return fmt.Sprintf("%q is not an identifier. Did you mean \"anyone\"?", text)
 	}
 	return fmt.Sprintf("%q is not an identifier.%s", text, identifierHint(text))

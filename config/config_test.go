@@ -129,6 +129,9 @@ func dump(b *strings.Builder, f *config.File) {
 		if a.Anyone() {
 			return "anyone"
 		}
+		if p := a.Policy(); p != nil {
+			return fmt.Sprintf("policy %q: %v", p.Text, p.Expr)
+		}
 		ids := map[string]string{}
 		for _, n := range a.Nodes() {
 			ids[n] = one
@@ -141,6 +144,9 @@ func dump(b *strings.Builder, f *config.File) {
 	}
 	for _, n := range f.Nodes {
 		fmt.Fprintf(b, "node %s: identity %q, ephemeral %v, %s\n", n.Name, n.Identity, n.Ephemeral, n.Range)
+		if n.Authority != nil {
+			fmt.Fprintf(b, "  authority: %s…\n", n.Authority.Identifier().String()[:5])
+		}
 		if len(n.Services) > 0 {
 			fmt.Fprintf(b, "  services: %v\n", n.Services)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 
+	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
 )
 
@@ -20,8 +21,11 @@ type Node struct {
 	Name string
 	// Identity is the name of the stored identity, which is made when there
 	// is none. It is empty for an ephemeral node.
-	Identity     string
-	Ephemeral    bool // the identity is made for this run, nothing is written
+	Identity  string
+	Ephemeral bool // the identity is made for this run, nothing is written
+	// Authority is the issuer whose credentials are believed; nil: nobody's. With
+	// one, blocks may do without allow: a credential is asked for then.
+	Authority    *identity.History
 	Listeners    []*Listener
 	Relays       []*Relay
 	RelayService *RelayService // nil: other nodes cannot register names here
@@ -37,7 +41,7 @@ type Node struct {
 var services = []string{"echo", "hop", "uppercase"}
 
 var nodeSchema = &hcl.BodySchema{
-	Attributes: []hcl.AttributeSchema{{Name: "identity"}, {Name: "ephemeral"}, {Name: "services"}},
+	Attributes: []hcl.AttributeSchema{{Name: "identity"}, {Name: "ephemeral"}, {Name: "authority"}, {Name: "services"}},
 	Blocks: []hcl.BlockHeaderSchema{
 		{Type: "listener", LabelNames: []string{"transport"}},
 		{Type: "relay", LabelNames: []string{"name"}},
@@ -70,6 +74,7 @@ func (l *loader) addNode(hb *hcl.Block, s scope) *nodeBlock {
 		blocks: content.Blocks,
 		broken: len(l.diags) > before,
 	}
+	n.believes = content.Attributes["authority"] != nil
 	n.checkName()
 	l.nodes[name] = n
 	return n
@@ -91,6 +96,7 @@ func (n *nodeBlock) decodeListeners() {
 // decode decodes everything else.
 func (n *nodeBlock) decode() *Node {
 	n.decodeIdentity()
+	n.decodeAuthority()
 	n.decodeServices()
 	seen := names{}
 	for _, hb := range n.blocks {
@@ -144,6 +150,21 @@ func (n *nodeBlock) decodeIdentity() {
 		identity = n.name
 	}
 	n.node.Identity, n.node.Ephemeral = identity, ephemeral
+}
+
+// decodeAuthority decodes whose credentials are believed.
+func (n *nodeBlock) decodeAuthority() {
+	text, at, ok := n.text("authority", "81825837…")
+	if !ok {
+		return
+	}
+	h, err := identity.ParseHistoryText(strings.TrimSpace(text))
+	if err != nil {
+		n.errorf(at, "Bad authority", "This is no change history: %v. Write that of the authority, as \"ockam identity show NAME --full --encoding hex\" prints it, or put that into a file: authority = file(\"authority.hex\").",
+			strings.TrimPrefix(err.Error(), "identity: "))
+		return
+	}
+	n.node.Authority = h
 }
 
 func (n *nodeBlock) decodeServices() {

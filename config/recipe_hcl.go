@@ -57,6 +57,9 @@ func (r *hclRecipe) node(n *Node) {
 			r.cannot(n.Range, "Nodes in the background offer \"echo\" and \"uppercase\"; for \"hop\" there is a command: ockam service start hop --at %s.", n.Name)
 		}
 	}
+	if n.Authority != nil {
+		node["authority-identity"] = []string{n.Authority.Text()}
+	}
 	r.add(NodeStep, n.Name, n.Range, node)
 	r.relayService(n)
 	for _, e := range n.Relays {
@@ -65,14 +68,28 @@ func (r *hclRecipe) node(n *Node) {
 	for _, e := range n.TCPInlets {
 		o := StepOptions{"alias": {e.Name}, "from": {r.socket(e.From, e.Range)}, "to": {e.To.String()}}
 		r.limit(e.MaxConnections, e.Range)
+		r.unguarded(n, e.Allow)
 		r.add(TCPInletStep, "", e.Range, r.authorized(e.Allow, o))
 	}
 	for _, e := range n.TCPOutlets {
 		r.limit(e.MaxConnections, e.Range)
-		if !e.Allow.anyone {
+		r.unguarded(n, e.Allow)
+		o := StepOptions{"from": {e.Name}, "to": {r.socket(e.To, e.Range)}}
+		if p := e.Allow.policy; p != nil && p.Default {
+			// that is what such a node in the background has, too
+		} else if p != nil {
+			o["allow"] = []string{p.Text}
+		} else if !e.Allow.anyone {
 			r.cannot(e.Allow.Range, "Who may open an outlet is said there by policies over attributes, not by identifiers: only allow = \"anyone\" can be taken over.")
 		}
-		r.add(TCPOutletStep, "", e.Range, StepOptions{"from": {e.Name}, "to": {r.socket(e.To, e.Range)}})
+		r.add(TCPOutletStep, "", e.Range, o)
+	}
+}
+
+// unguarded reports what is open to anyone in a node with an authority.
+func (r *hclRecipe) unguarded(n *Node, a Allow) {
+	if n.Authority != nil && a.anyone {
+		r.cannot(a.Range, "In a node in the background that believes an authority a policy decides on every inlet and outlet; it cannot be open to anyone.")
 	}
 }
 
@@ -80,9 +97,12 @@ func (r *hclRecipe) node(n *Node) {
 // service in any case.
 func (r *hclRecipe) relayService(n *Node) {
 	switch s := n.RelayService; {
+	case s != nil && n.Authority != nil && s.Allow.policy != nil && s.Allow.policy.Default:
+	case s != nil && n.Authority != nil:
+		r.cannot(s.Allow.Range, "Nodes in the background that believe an authority let those register names who have its credential.")
 	case s != nil && !s.Allow.anyone:
 		r.cannot(s.Allow.Range, "Nodes in the background let everybody who can connect register names.")
-	case s == nil:
+	case s == nil && n.Authority == nil:
 		for _, ln := range n.Listeners {
 			if s := (Socket{"tcp", ln.Address}); !s.Loopback() {
 				r.recipe.Warnings = append(r.recipe.Warnings, fmt.Sprintf(
@@ -96,11 +116,13 @@ func (r *hclRecipe) relayService(n *Node) {
 // authorized adds the option for who must be at the far end.
 func (r *hclRecipe) authorized(a Allow, o StepOptions) StepOptions {
 	switch {
-	case a.anyone:
+	case a.anyone || a.policy != nil && a.policy.Default:
+	case a.policy != nil && o["alias"] != nil:
+		o["allow"] = []string{a.policy.Text}
 	case len(a.identifiers) == 1 && len(a.nodes) == 0:
 		o["authorized"] = []string{a.identifiers[0]}
 	default:
-		r.cannot(a.Range, "Commands take one identifier for who must be at the far end, written out, or anyone.")
+		r.cannot(a.Range, "Commands take one identifier for who must be at the far end, written out, or anyone; for an inlet also a policy.")
 	}
 	return o
 }

@@ -13,7 +13,12 @@ var relayServiceSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name
 
 func (b *block) relayService() *RelayService {
 	s := &RelayService{Range: b.at}
-	if b.attrs["allow"] == nil {
+	switch {
+	case b.attrs["allow"] != nil:
+	case b.believes:
+		s.Allow = b.defaultAllow()
+		return s
+	default:
 		b.missing("allow", "Say who may register names here: the identifier of a node (allow = \"I…\"), a list of them, "+
 			"node.NAME.identifier for a node of this configuration, or allow = \"anyone\" for whoever can connect.")
 		return s

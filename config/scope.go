@@ -16,6 +16,7 @@ type scope struct {
 	*loader
 	functions map[string]function.Function
 	each      map[string]cty.Value // key and value of a for_each; nil outside of one
+	believes  bool                 // within a node that believes an authority
 }
 
 // newScope returns the scope of a file: file("PATH") is relative to it.

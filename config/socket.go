@@ -141,7 +141,7 @@ func goodHost(host string) bool {
 
 // sentence turns an error into a sentence.
 func sentence(err error) string {
-	s := strings.TrimPrefix(err.Error(), "multiaddr: ")
+	s := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "multiaddr: "), "policy: ")
 	s = strings.ToUpper(s[:1]) + s[1:]
 	if strings.HasSuffix(s, "?") {
 		return s

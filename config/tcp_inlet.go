@@ -26,9 +26,12 @@ func (b *block) tcpInlet() *TCPInlet {
 	in := &TCPInlet{Name: b.name, Range: b.at, MaxConnections: b.count("max_connections")}
 	b.checkName()
 	in.From = b.inletSocket()
-	if b.attrs["allow"] != nil {
+	switch {
+	case b.attrs["allow"] != nil:
 		in.Allow = b.allow()
-	} else {
+	case b.believes:
+		in.Allow = b.defaultAllow()
+	default:
 		in.Allow.bad = true
 	}
 	const example = "/dnsaddr/relay.example.com/tcp/4000/service/forward_to_db/secure/api/service/postgres"
@@ -75,7 +78,7 @@ func lastSecure(hops []multiaddr.Hop) int {
 
 func (b *block) missingInletAllow(secure bool) {
 	switch {
-	case b.attrs["allow"] != nil:
+	case b.attrs["allow"] != nil || b.believes:
 	case secure:
 		b.missing("allow", "Say who must be at the far end: the identifier of its node (allow = \"I…\"), a list of them, "+
 			"node.NAME.identifier for a node of this configuration, or allow = \"anyone\" for whoever answers.")

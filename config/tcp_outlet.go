@@ -31,7 +31,12 @@ func (b *block) tcpOutlet() *TCPOutlet {
 		b.errorf(b.at, "Reserved name", "%q is the name of a service that nodes have themselves. Choose another one.", b.name)
 	}
 	out.To = b.outletSocket()
-	if b.attrs["allow"] == nil {
+	switch {
+	case b.attrs["allow"] != nil:
+	case b.believes:
+		out.Allow = b.defaultAllow()
+		return out
+	default:
 		b.missing("allow", "Say who may open it: the identifier of a node (allow = \"I…\"), a list of them, "+
 			"node.NAME.identifier for a node of this configuration, or allow = \"anyone\" for whoever can reach this node.")
 		return out

@@ -13,7 +13,7 @@ import (
 
 func newPolicy(c *console) *cobra.Command {
 	return group("policy", "Say who may use what nodes have", newPolicyCreate(c), newPolicyShow(c), newPolicyList(c),
-		newPolicyDelete(c))
+		newPolicyDelete(c), newPolicyExplain(c))
 }
 
 // policyValue is the value of an option that takes a policy in either form.

@@ -3,13 +3,17 @@ package control_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"ockam/proxy/control"
 	"ockam/proxy/node"
 	"ockam/proxy/state"
+	"ockam/tunnel/api"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/policy"
 )
@@ -112,6 +116,16 @@ func TestAttachedTrust(t *testing.T) {
 		guarded = outlets[1].Address.Name
 	}
 
+	// explained wants the node to explain what it does.
+	explained := func(resource string, want bool) {
+		t.Helper()
+		x, err := gate.ExplainPolicy(ctx, control.ExplainPolicy{Subject: app.Identifier(), Resource: resource})
+		if err != nil || x.Allowed != want || x.Reason == "" || x.Authority != authority.id.Identifier() {
+			t.Errorf("%s: %+v, %v, want allowed %t", resource, x, err, want)
+		}
+	}
+
+	explained("echo", false)
 	if route := gate.place("/secure/api"); app.echoed(route) || app.echoed(gate.place("")) {
 		t.Error("echo is open to who presents nothing")
 	}
@@ -125,11 +139,36 @@ func TestAttachedTrust(t *testing.T) {
 	if !app.echoed(member) {
 		t.Error("echo is closed to a member")
 	}
+	explained("echo", true)
 	echoes(t, app.inletTo("any", member+"/service/outlet"))
+	explained("outlet", true)
 	web1 := app.inletTo("web", member+"/service/"+guarded)
+	explained(guarded, false)
 	refuses(t, web1)
 	app.presents(gate.place("/service/api"), authority.about(app, "role", "web"))
+	explained(guarded, true)
 	echoes(t, web1) // what is known of the identity counts, whichever channel told it
+
+	// An attribute is withdrawn: what is open is reset, and nothing opens any more.
+	open, err := net.Dial("tcp", web1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = open.Close() }()
+	_ = open.SetDeadline(time.Now().Add(20 * time.Second))
+	_, _ = io.WriteString(open, "hello")
+	if _, err := io.ReadFull(open, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	app.presents(gate.place("/service/api"), authority.about(app, "role", "guest"))
+	if _, err := open.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) || time.Since(began) > 5*time.Second {
+		t.Errorf("a connection that was open: %v after %v, want a reset", err, time.Since(began))
+	}
+	explained(guarded, false)
+	if _, err := gate.ExplainPolicy(ctx, control.ExplainPolicy{Subject: app.Identifier(), Resource: "nope"}); !errors.Is(err, api.ErrNotFound) {
+		t.Errorf("a resource that is not there: %v", err)
+	}
 
 	// It believes one authority at a time, also what it had believed before.
 	gate.stop()

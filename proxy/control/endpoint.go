@@ -112,6 +112,7 @@ var endpoints = []endpoint{
 	{method: api.MethodGet, path: "policy/*", serve: forAction(post(showPolicy))},
 	{method: api.MethodGet, path: "policy", serve: post(listPolicies)},
 	{method: api.MethodDelete, path: "policy/*", serve: forAction(do(PolicyNode.DeletePolicy))},
+	{method: api.MethodGet, path: "explain/policy/*", serve: forAction(post(ExplainingNode.ExplainPolicy))},
 	{method: api.MethodPost, path: "v0/message", serve: post(sendMessage)},
 }
 

@@ -2,7 +2,7 @@ package node
 
 import (
 	"context"
-	"fmt"
+	"reflect"
 	"slices"
 
 	"ockam/config"
@@ -45,37 +45,42 @@ func (n *Node) hangUp(o *tunnel.Origin) {
 	}
 }
 
-// admit decides on an origin by the peer that it proved, for the resource k. List
-// is what the resource's allow says now; it and where it stands are guarded by
-// Node.mu.
-func (n *Node) admit(k key, o *tunnel.Origin, list *config.AllowList, at *string) error {
-	peer := ""
-	if o != nil {
-		peer = o.Peer
-	}
+// markUsed remembers that o was admitted to the resource k.
+func (n *Node) markUsed(k key, o *tunnel.Origin) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !list.Permits(peer) {
-		return fmt.Errorf("%s is not allowed by %s", peerName(peer), *at)
-	}
 	if a := n.accepted[o]; a != nil {
 		a.used[k] = true
 	}
-	return nil
 }
 
-// lapsedLocked returns how to close the channels that were admitted to the
-// resource k and would not be by list: what they carry of it has no permission
-// any more. What else they carry is lost as well; inlets have channels of their
-// own.
-func (n *Node) lapsedLocked(k key, list config.AllowList) []func() {
-	var ends []func()
+// users are the links and channels that were admitted to a resource, and how to
+// close them.
+type users struct {
+	warden *warden
+	ends   map[*tunnel.Origin]func()
+}
+
+func (n *Node) usersLocked(k key, w *warden) users {
+	u := users{w, make(map[*tunnel.Origin]func())}
 	for o, a := range n.accepted {
-		if a.used[k] && !list.Permits(o.Peer) {
-			ends = append(ends, a.close)
+		if a.used[k] {
+			u.ends[o] = a.close
 		}
 	}
-	return ends
+	return u
+}
+
+// endLapsed closes the channels of those who would not be admitted now: what they
+// carry of the resource has no permission any more. What else they carry is lost
+// as well; inlets have channels of their own. (Which names a relay service may have
+// registered is rechecked soon.)
+func (u users) endLapsed() {
+	for o, end := range u.ends {
+		if u.warden.decide(o.Peer, "").Err != nil {
+			end()
+		}
+	}
 }
 
 // closeUsers closes the links and channels that were admitted to the resource k.
@@ -83,9 +88,9 @@ func (n *Node) lapsedLocked(k key, list config.AllowList) []func() {
 // knows nothing else; one whose channel ends is reset at both ends.
 func (n *Node) closeUsers(k key) {
 	n.mu.Lock()
-	ends := n.lapsedLocked(k, config.AllowList{})
+	u := n.usersLocked(k, nil)
 	n.mu.Unlock()
-	for _, end := range ends {
+	for _, end := range u.ends {
 		end()
 	}
 }
@@ -128,8 +133,11 @@ func (n *Node) closeIf(meant func(*tunnel.Origin) bool) {
 	}
 }
 
-// narrower reports whether next permits less than list.
+// narrower reports whether next permits less than list, or may do so.
 func narrower(list, next config.AllowList) bool {
+	if list.Policy != nil || next.Policy != nil {
+		return !next.Anyone && !reflect.DeepEqual(list, next)
+	}
 	if list.Anyone || next.Anyone {
 		return !next.Anyone
 	}

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -161,14 +162,16 @@ func probeListener(o origin, wait time.Duration) string {
 func probeOutlet(name string) probe {
 	return func(o origin, wait time.Duration) string {
 		s, err := o.peer.dial(o.path, name, wait)
-		if err != nil {
+		if errors.Is(err, portal.ErrRefused) {
+			return "refusal"
+		} else if err != nil {
 			return nothing
 		}
 		defer s.Close()
 		if echoes(s) {
 			return "stream"
 		}
-		return "refusal"
+		return "stream without an echo"
 	}
 }
 

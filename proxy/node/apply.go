@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"ockam/config"
+	"ockam/tunnel/policy"
 )
 
 // A key names a resource within its node.
@@ -21,6 +22,9 @@ type wanted struct {
 	allow config.AllowList // of spec; the zero AllowList if it has none
 	start func() (*resource, error)
 	err   error // why it cannot be had
+
+	of Resource // what policies call it; zero: there are none for it
+	at string   // where allow stands
 }
 
 // A resource runs until it is stopped: first it takes nothing new, then it is
@@ -33,9 +37,11 @@ type resource struct {
 	cancel context.CancelFunc    // take nothing new, and end if there is no drain
 	drain  func(context.Context) // wait for what is under way, nil if there is nothing; then end it
 	wg     sync.WaitGroup
-	view   any // what to tell about it; nil if nobody asks
+	view   any     // what to tell about it; nil if nobody asks
+	warden *warden // decides on who uses it; nil: nobody is asked
 
-	traffic *traffic // of an inlet or outlet
+	traffic  *traffic // of an inlet or outlet
+	restored bool     // with Node.mu: nobody has asked for it since the node was started
 }
 
 // newResource returns a resource whose run is called with a context that ends
@@ -55,6 +61,9 @@ func (n *Node) newResource(spec any, run func(context.Context)) *resource {
 // What is under way in what is stopped has until ctx ends, and Apply returns
 // after it. But what an allow permitted and does so no more is reset at once.
 func (n *Node) Apply(ctx context.Context, cfg *config.Node) error {
+	if err := n.sameAuthority(cfg); err != nil {
+		return err
+	}
 	want := n.wanted(cfg)
 	gone := n.changed(want)
 	now, cancel := context.WithCancel(ctx)
@@ -95,21 +104,21 @@ func (n *Node) changed(want []wanted) []leaving {
 		}
 	}
 	var gone []leaving
-	var ends []func()
+	var using []users
 	n.mu.Lock()
 	for k, r := range n.resources {
 		w, ok := asked[k]
 		if ok && (r.change != nil && r.change(w) || reflect.DeepEqual(w.spec, r.spec)) {
 			r.spec, r.allow = w.spec, w.allow
-			ends = append(ends, n.lapsedLocked(k, w.allow)...)
+			using = append(using, n.usersLocked(k, r.warden))
 			continue
 		}
 		gone = append(gone, leaving{r, ok && narrower(r.allow, w.allow)})
 		delete(n.resources, k)
 	}
 	n.mu.Unlock()
-	for _, end := range ends {
-		end()
+	for _, u := range using {
+		u.endLapsed()
 	}
 	return gone
 }
@@ -192,7 +201,8 @@ func drainAll(ctx context.Context, all []*resource) {
 // wanted lists the resources of cfg, those first that others stand on.
 func (n *Node) wanted(cfg *config.Node) []wanted {
 	var all []wanted
-	var allowed config.AllowList
+	var named config.AllowList // who is allowed something by name
+	more := false              // than those are allowed something
 	add := func(w wanted) {
 		if w.err != nil {
 			w.err = fmt.Errorf("node %s: %s %s: %w", n.name, w.key.kind, w.key.label, w.err)
@@ -201,8 +211,9 @@ func (n *Node) wanted(cfg *config.Node) []wanted {
 	}
 	admit := func(a config.Allow) (config.AllowList, error) { // somebody who comes to us
 		list, err := a.Resolve(n.identifiers)
-		allowed.Anyone = allowed.Anyone || list.Anyone
-		allowed.Identifiers = append(allowed.Identifiers, list.Identifiers...)
+		named.Anyone = named.Anyone || list.Anyone
+		named.Identifiers = append(named.Identifiers, list.Identifiers...)
+		more = more || list.Policy != nil
 		return list, err
 	}
 	for _, c := range cfg.Listeners {
@@ -212,30 +223,34 @@ func (n *Node) wanted(cfg *config.Node) []wanted {
 	if c := cfg.RelayService; c != nil {
 		list, err := admit(c.Allow)
 		s := relayServiceSpec{list, c.Allow.Range.String()}
-		add(wanted{relayServiceKey, s, list, func() (*resource, error) { return n.startRelayService(s, c) }, err})
+		add(wanted{relayServiceKey, s, list, func() (*resource, error) { return n.startRelayService(s, c) }, err, relayServiceResource, s.At})
 	}
 	for _, c := range cfg.TCPOutlets {
 		list, err := admit(c.Allow)
 		s := outletSpec{Name: c.Name, To: c.To, Allow: list, Max: c.MaxConnections, At: c.Allow.Range.String()}
-		add(wanted{outletKey(c.Name), s, list, func() (*resource, error) { return n.startOutlet(s, c) }, err})
+		of := Resource{policy.TCPOutlet, c.Name}
+		add(wanted{outletKey(c.Name), s, list, func() (*resource, error) { return n.startOutlet(s, c) }, err, of, s.At})
 	}
 	for _, c := range cfg.Relays {
 		list, err := c.Allow.Resolve(n.identifiers)
-		s := relaySpec{c.Name, c.At.String(), list}
-		add(wanted{key{"relay", c.Name}, s, list, func() (*resource, error) { return n.startRelay(s, c) }, err})
+		s := relaySpec{c.Name, c.At.String(), list, c.Allow.Range.String()}
+		of := Resource{policy.Relay, c.Name}
+		add(wanted{key{"relay", c.Name}, s, list, func() (*resource, error) { return n.startRelay(s, c) }, err, of, s.AllowAt})
 	}
 	for _, c := range cfg.TCPInlets {
 		list, err := c.Allow.Resolve(n.identifiers)
-		s := inletSpec{c.Name, c.From, c.To.String(), list, c.MaxConnections}
-		add(wanted{key{"tcp_inlet", c.Name}, s, list, func() (*resource, error) { return n.startInlet(s, c) }, err})
+		s := inletSpec{c.Name, c.From, c.To.String(), list, c.Allow.Range.String(), c.MaxConnections}
+		of := Resource{policy.TCPInlet, c.Name}
+		add(wanted{key{"tcp_inlet", c.Name}, s, list, func() (*resource, error) { return n.startInlet(s, c) }, err, of, s.At})
 	}
 	if len(cfg.Services) > 0 {
 		s := serviceSpec(cfg.Services)
-		allowed.Anyone = true
+		more = true
 		add(wanted{key: key{"services", ""}, spec: s, start: func() (*resource, error) { return n.startServices(s) }})
 	}
 	n.mu.Lock()
-	n.allowed = allowed
+	n.named, n.allowed = named, named
+	n.allowed.Anyone = named.Anyone || more
 	n.mu.Unlock()
 	return all
 }

@@ -4,22 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"time"
 
-	"go.uber.org/zap"
-
+	"ockam/config"
 	"ockam/proxy/state"
 	"ockam/tunnel"
 	"ockam/tunnel/policy"
 )
-
-// A Resource is what a policy is for: one resource by its name, or all of a
-// type if the name is empty.
-type Resource struct {
-	Type policy.ResourceType
-	Name string
-}
 
 func (r Resource) stored() state.Policy {
 	p := state.Policy{Resource: r.Name, Action: policy.HandleMessage.String()}
@@ -103,55 +93,39 @@ func (b *Background) defaultPolicies(ctx context.Context) error {
 	return b.store.PutDefaultPolicies(ctx, b.opt.Name, all)
 }
 
-// guard decides by the policy of a resource, or else of its type, as they are
-// stored then, on who is at the far end. Without either, nobody passes.
-func (b *Background) guard(r Resource) func(*tunnel.Origin) error {
-	return func(o *tunnel.Origin) error {
-		if o == nil || o.Peer == "" {
-			return fmt.Errorf("%w: %v %s has a policy, and nobody proved an identity", policy.ErrDenied, r.Type, r.Name)
-		}
-		p, err := b.Policy(b.n.life, r)
+// ruleNow returns what decides on a guarded resource: its policy, or else that of
+// its type. Without either, nobody passes.
+func (b *Background) ruleNow(ctx context.Context, r Resource) (Rule, error) {
+	for _, of := range []Resource{r, {Type: r.Type}} {
+		p, err := b.Policy(ctx, of)
 		if errors.Is(err, ErrNotFound) {
-			p, err = b.Policy(b.n.life, Resource{Type: r.Type})
+			continue
+		} else if err != nil {
+			return Rule{}, err
 		}
-		if err != nil {
-			return fmt.Errorf("node: the policy of %v %s: %w", r.Type, r.Name, err)
+		rule := Rule{OwnRule, config.AllowList{Policy: &config.Policy{Text: p.Expr.String(), Expr: p.Expr}}, "the policy of " + of.stored().Resource}
+		if of.Name == "" {
+			rule.Source = TypeRule
 		}
-		request := &policy.Request{Resource: r.Name, Action: policy.HandleMessage}
-		if err := b.subject(request, o); err != nil {
-			return err
-		}
-		return p.Expr.Check(request)
+		return rule, nil
 	}
+	return Rule{Source: NoRule, At: fmt.Sprintf("neither %s nor its type has a policy", r.Name)}, nil
 }
 
-// A guard decides on a stream over the origin of a channel. When it would decide
-// otherwise later, while the stream may still be open, it calls cut, which ends the
-// channel.
-type guard func(o *tunnel.Origin, cut func()) error
-
-// recheckInterval is how often it is looked whether those whose streams are open
-// would still be admitted: credentials expire, and policies change.
-const recheckInterval = time.Second
-
-// lasting returns the guard of a resource.
-func (b *Background) lasting(r Resource) guard {
-	check := b.guard(r)
-	return func(o *tunnel.Origin, cut func()) error {
-		if err := check(o); err != nil {
-			return err
-		}
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if b.admitted == nil && !b.closed {
-			b.admitted = make(map[admission]func())
-			b.n.wg.Go(b.recheck)
-		}
-		if b.admitted != nil {
-			b.admitted[admission{r, o}] = cut
-		}
-		return nil
+// storedRule returns the rule of a resource, as it is then. One that is not guarded
+// is open to everybody.
+func (b *Background) storedRule(r Resource, guarded bool) func() (Rule, error) {
+	if !guarded {
+		free := Rule{NoRule, config.AllowList{Anyone: true}, "it was made without a policy, and the node believes no authority"}
+		return func() (Rule, error) { return free, nil }
 	}
+	return func() (Rule, error) { return b.ruleNow(b.n.life, r) }
+}
+
+// warden returns what decides on who uses a resource. It is guarded if it was made
+// with a policy, and with an authority in any case.
+func (b *Background) warden(r Resource, guarded bool) *warden {
+	return &warden{node: b.n, of: r, rule: b.storedRule(r, guarded || b.guards())}
 }
 
 // hangUp ends a channel, whoever opened it.
@@ -167,41 +141,6 @@ func (b *Background) hangUp(o *tunnel.Origin) {
 	b.mu.Unlock()
 	for _, w := range ways {
 		w.cut()
-	}
-}
-
-// An admission is that streams of a resource may run over a channel.
-type admission struct {
-	Resource
-	origin *tunnel.Origin
-}
-
-// recheck ends the channels of those who would not be admitted any more, as long
-// as the node lives. A stream that is reset tells its peer that it has ended,
-// which would look like all there is; one whose channel ends is reset at both ends.
-// What else the channel carries is lost as well, also where the peer was admitted
-// to the resource earlier and uses another one now.
-func (b *Background) recheck() {
-	for tunnel.Sleep(b.n.life, recheckInterval) {
-		b.mu.Lock()
-		all := maps.Clone(b.admitted)
-		b.mu.Unlock()
-		for a, cut := range all {
-			if a.origin.Err() != nil {
-				b.mu.Lock()
-				delete(b.admitted, a)
-				b.mu.Unlock()
-				continue
-			}
-			if a.origin.Dependents() == 0 {
-				continue
-			}
-			if err := b.guard(a.Resource)(a.origin); err != nil {
-				b.n.log.Warn("not admitted any more", zap.String("node", b.opt.Name), zap.Stringer("kind", a.Type),
-					zap.String("name", a.Name), zap.String("peer", a.origin.Peer), zap.Error(err))
-				cut()
-			}
-		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"ockam/config"
@@ -84,9 +85,8 @@ func (b *Background) CreateInlet(ctx context.Context, o InletOptions) (InletInfo
 		return InletInfo{}, fmt.Errorf("%w: whom to ask for a certificate: %w", ErrBadRequest, err)
 	}
 	what := Resource{policy.TCPInlet, o.Alias}
-	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded || b.guards() {
-		extras.guard = b.lasting(what)
-	}
+	o.Guarded = o.Guarded || o.Policy != nil
+	extras.warden = b.warden(what, o.Guarded)
 	stored := new(state.Resource)
 	r, err := b.add(inletKey(o.Alias), stored, func() (*resource, error) {
 		undo, err := b.protect(ctx, what, o.Policy)
@@ -182,12 +182,8 @@ func (b *Background) CreateOutlet(ctx context.Context, o OutletOptions) (OutletO
 }
 
 func (b *Background) createOutlet(ctx context.Context, o OutletOptions) (OutletOptions, error) {
-	var admits guard
 	what := Resource{policy.TCPOutlet, o.Address}
-	if o.Guarded = o.Guarded || o.Policy != nil; o.Guarded || b.guards() {
-		lasting := b.lasting(what)
-		admits = func(o *tunnel.Origin, _ func()) error { return lasting(o, func() { b.hangUp(o) }) }
-	}
+	o.Guarded = o.Guarded || o.Policy != nil
 	stored, err := state.NewResource(state.KindTCPOutlet, o.Address, o)
 	if err != nil {
 		return o, err
@@ -201,7 +197,7 @@ func (b *Background) createOutlet(ctx context.Context, o OutletOptions) (OutletO
 			Name: o.Address, To: config.Socket{Network: "tcp", Address: o.To},
 			Allow: config.AllowList{Anyone: true}, TLS: o.TLS, Outside: o.Outside,
 		}
-		r, err := b.n.startOutletWith(spec, &config.TCPOutlet{Name: o.Address, To: spec.To}, admits)
+		r, err := b.n.startOutletWith(spec, &config.TCPOutlet{Name: o.Address, To: spec.To}, b.warden(what, o.Guarded))
 		if err != nil {
 			return nil, errors.Join(err, undo())
 		}
@@ -287,13 +283,18 @@ func (b *Background) CreateRelay(ctx context.Context, o RelayOptions) (RelayInfo
 		if as == "" {
 			as = relay.Ephemeral
 		}
-		spec := relaySpec{Name: o.Name, At: o.At.String(), Allow: onlyTo(o.Authorized)}
+		spec := relaySpec{Name: o.Name, At: o.At.String(), Allow: onlyTo(o.Authorized), AllowAt: "what it was made with"}
 		r, err := b.n.startRelayAs(spec, &config.Relay{Name: o.Name, At: o.At}, as)
 		if r != nil {
 			r.spec = relayResource{spec, o}
 		}
 		return r, err
 	})
+	if errors.Is(err, ErrExists) {
+		if had := b.takeRestored(o); had != nil {
+			r, err = had, nil
+		}
+	}
 	if err != nil {
 		return RelayInfo{}, err
 	}
@@ -303,6 +304,24 @@ func (b *Background) CreateRelay(ctx context.Context, o RelayOptions) (RelayInfo
 		cancel()
 	}
 	return relayInfo(r), nil
+}
+
+// takeRestored returns the relay that is asked for if the node has it only because
+// it had it before it was started: who makes all of a node anew asks for it once.
+func (b *Background) takeRestored(o RelayOptions) *resource {
+	b.n.mu.Lock()
+	defer b.n.mu.Unlock()
+	r := b.n.resources[relayKey(o.Name)]
+	if r == nil || !r.restored {
+		return nil
+	}
+	had := r.spec.(relayResource).options
+	had.Wait = o.Wait
+	if !reflect.DeepEqual(had, o) {
+		return nil
+	}
+	r.restored = false
+	return r
 }
 
 func relayInfo(r *resource) RelayInfo {
@@ -372,7 +391,7 @@ func (b *Background) channelConfig(ctx context.Context, name string) (*secure.Co
 	peers := b.n.channels
 	cfg := &secure.Config{
 		Router: peers.Router, Identity: peers.Identity, Histories: peers.Histories, Attributes: peers.Attributes, Ordered: true,
-		Authorities: peers.Authorities, Credential: peers.Credential,
+		Authorities: peers.Authorities, Credential: peers.Credential, Disbelieved: peers.Disbelieved,
 	}
 	if name == "" {
 		return cfg, nil

@@ -16,7 +16,9 @@ import (
 // Start runs the nodes of a configuration as Run does, for tests that apply
 // others to them. Stop is to be called in any case.
 func Start(ctx context.Context, f *config.File, opt Options) (nodes []*Node, stop func(drain time.Duration), err error) {
-	opt.Log = zap.NewNop()
+	if opt.Log == nil {
+		opt.Log = zap.NewNop()
+	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	r := &runner{opt: opt, life: life}
 	if nodes, err = r.makeNodes(ctx, f); err == nil {
@@ -70,3 +72,6 @@ func (n *Node) Accepted() int {
 	defer n.mu.Unlock()
 	return len(n.accepted)
 }
+
+// Explain decides as the node would.
+func (n *Node) Explain(q Question) (*Decision, error) { return n.explain(q) }

@@ -35,7 +35,7 @@ type inletWays struct {
 	node    *Node
 	config  *config.TCPInlet
 	to      target
-	guard   guard // decides on each stream; nil: none
+	warden  *warden // decides on each stream
 	current current
 	retired atomic.Int32
 	wg      sync.WaitGroup // watches of ways, and ways that live on
@@ -174,10 +174,8 @@ func (i *inletWays) open(ctx context.Context) (*portal.Stream, error) {
 }
 
 func (i *inletWays) openOver(ctx context.Context, w *way) (*portal.Stream, error) {
-	if i.guard != nil {
-		if err := i.guard(w.path.Origin(), w.cut); err != nil {
-			return nil, err
-		}
+	if err := i.warden.admit(w.path.Origin(), w.cut); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

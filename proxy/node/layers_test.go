@@ -36,8 +36,8 @@ var layers = map[string]string{
 
 	"proxy":            row2,
 	"relay":            row2,
+	"proxy/project":    "tunnel/identity tunnel/multiaddr",
 	"tunnel/authority": row2,
-	"proxy/project":    row2,
 
 	"tunnel/api":      row1 + " tunnel/identity tunnel/vault",
 	"tunnel/portal":   row1,
@@ -53,11 +53,13 @@ var layers = map[string]string{
 	"transports/tcp":           "transports",
 	"transports/udp":           "transports",
 
-	"config":           "tunnel/policy tunnel/multiaddr",
+	"config":           "tunnel/identity tunnel/policy tunnel/multiaddr",
 	"transports":       "",
 	"tunnel/multiaddr": "",
 	"tunnel/policy":    "",
 	"tunnel/wire":      "",
+
+	"tunnel/authority/authoritytest": "tunnel/authority tunnel/identity",
 
 	"proxy/node/e2e": "", // tests of the finished program
 }

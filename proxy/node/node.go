@@ -23,22 +23,30 @@ type Node struct {
 	status func(Event)
 	router *tunnel.Router
 
-	identity *identity.Identity
-	channels secure.Config
-	links    *tunnel.Group // what is open to it is reachable over every accepted link
-	own      *tunnel.Group // … over those that the listener of the node's commands accepted
-	behind   *tunnel.Group // … through every accepted channel
-	relayed  *tunnel.Group // … for what comes by way of a relay where this node is registered
-	reached  *tunnel.Group // … for the far ends of this node's inlets: echo alone
-	holes    *tunnel.Group // … through punctures: channel listeners and what belongs to channels
-	dialed   *tunnel.Group // … of the connections and channels that a command opened: echo and hops
-	budget   *portal.Budget
-	echoGate tunnel.Gate // of the echo service; nil lets all pass
+	identity  *identity.Identity
+	channels  secure.Config
+	links     *tunnel.Group // what is open to it is reachable over every accepted link
+	own       *tunnel.Group // … over those that the listener of the node's commands accepted
+	behind    *tunnel.Group // … through every accepted channel
+	relayed   *tunnel.Group // … for what comes by way of a relay where this node is registered
+	reached   *tunnel.Group // … for the far ends of this node's inlets: echo alone
+	holes     *tunnel.Group // … through punctures: channel listeners and what belongs to channels
+	dialed    *tunnel.Group // … of the connections and channels that a command opened: echo and hops
+	budget    *portal.Budget
+	authority *identity.History    // whose credentials are believed; nil: nobody's
+	echo      *warden              // of the echo service
+	echoGate  tunnel.Gate          // of the echo service; nil lets all pass
+	echoing   *tunnel.Registration // of the echo service
+	freely    *tunnel.Group        // may use echo whatever the policy says; nil: nobody
+	cutOff    func(*tunnel.Origin) // ends a link or channel; nil: hangUp
 	// rendezvous is the server that finds paths over UDP, empty: there are none.
 	rendezvous string
 	self       string // where the node itself can be dialed, empty if it cannot
 
 	identifiers map[string]string // of all nodes of the configuration
+
+	members  *membership // presents credentials; nil: none
+	projects Projects    // nil: there are none
 
 	// life ends when everything is to end at once; accepting ends before, so
 	// that what is under way can be drained.
@@ -48,8 +56,12 @@ type Node struct {
 	mu        sync.Mutex
 	resources map[key]*resource
 	allowed   config.AllowList // who may open a channel
+	named     config.AllowList // whom an allow of the node names
 	accepted  map[*tunnel.Origin]*accepted
-	ways      map[*way]bool // established, for counting
+	ways      map[*way]bool        // established, for counting
+	admitted  map[admission]func() // how to end the channel; nil until there is one
+	watching  chan struct{}        // closed when there is one
+	echoes    map[*tunnel.Origin]echoing
 }
 
 // An Event is something that whoever runs a node is told about: an address that
@@ -94,6 +106,14 @@ func (n *Node) start() error {
 	n.reached = &tunnel.Group{Name: n.name + " inlets"}
 	n.resources = make(map[key]*resource)
 	n.accepted = make(map[*tunnel.Origin]*accepted)
+	n.watching = make(chan struct{})
+	n.wg.Go(n.recheck)
+	if n.cutOff == nil {
+		n.cutOff = n.hangUp
+	}
+	if n.echo == nil {
+		n.echo = n.echoWarden()
+	}
 	n.ways = make(map[*way]bool)
 	self := tunnel.LocalAddress(service.EchoName)
 	access := n.everybody()
@@ -104,6 +124,7 @@ func (n *Node) start() error {
 	}
 	echo.Open(n.reached)
 	echo.Open(n.dialed)
+	n.echoing = echo
 	return nil
 }
 
@@ -120,15 +141,21 @@ func (n *Node) listen() error {
 
 // channelListener returns a listener that is open to nobody yet.
 func (n *Node) channelListener(cfg secure.Config, name string) *secure.Listener {
+	member := n.members.accepting(&cfg)
 	return &secure.Listener{
 		Config: cfg, Name: name, Group: n.behind,
 		Opened: func(c *secure.Channel) {
 			n.log.Debug("channel opened", zap.Stringer("peer", c.Peer()))
 			n.accept(c.Origin(), c.Close)
-			n.wg.Go(func() { n.watchAccepted(c) })
+			member.add(c)
+			n.wg.Go(func() {
+				member.present(c) // if there is another one meanwhile
+				n.watchAccepted(c)
+			})
 		},
 		Closed: func(c *secure.Channel, err error) {
 			n.log.Debug("channel closed", zap.Stringer("peer", c.Peer()), zap.Error(err))
+			member.forget(c)
 			n.forget(c.Origin())
 		},
 		Refused: func(err error) { n.log.Warn("channel refused", zap.String("node", n.name), zap.Error(err)) },
@@ -160,7 +187,7 @@ func peerName(peer string) string {
 
 // expect returns what decides on the far end of a way.
 func expect(list config.AllowList) func(identity.Identifier) error {
-	if list.Anyone {
+	if list.Anyone || list.Policy != nil { // it decides when the channel is up
 		return nil
 	}
 	return func(id identity.Identifier) error {

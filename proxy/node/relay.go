@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"go.uber.org/zap"
 
 	"ockam/config"
 	"ockam/relay"
 	"ockam/tunnel"
+	"ockam/tunnel/policy"
 )
 
 // relaySpec is what makes two relays the same.
 type relaySpec struct {
 	Name, At string
 	Allow    config.AllowList
+	AllowAt  string // where Allow stands
 }
 
 // startRelay keeps the node registered at another one.
@@ -31,9 +34,15 @@ func (n *Node) startRelayAs(s relaySpec, c *config.Relay, as string) (*resource,
 		return nil, fmt.Errorf("%srelay %s: %w", place(c.Range), c.Name, err)
 	}
 	to := target{hops: hops, peer: expect(s.Allow), group: n.relayed}
+	there := n.byAllow(Resource{policy.Relay, s.Name}, &s.Allow, &s.AllowAt)
 	seen := &registering{flow: flowID(), tried: make(chan struct{})}
 	use := func(ctx context.Context, w *way) error {
 		defer w.close()
+		if s.Allow.Policy != nil { // else the handshake has decided, if there was one
+			if err := there.admit(w.path.Origin(), w.cut); err != nil {
+				return err
+			}
+		}
 		reg, err := relay.Client{Router: n.router, Path: w.path, Via: w.rest, Name: as}.Register(ctx)
 		if err != nil {
 			return err
@@ -57,8 +66,18 @@ func (n *Node) startRelayAs(s relaySpec, c *config.Relay, as string) (*resource,
 				n.event("relay", c.Name, false, "is not registered: %v", err)
 			},
 		})
+		n.dismiss(there)
 	})
-	r.view = seen
+	r.view, r.warden = seen, there
+	r.change = func(asked wanted) bool { // but for the place of its allow nothing may differ
+		next, ok := asked.spec.(relaySpec)
+		at := next.AllowAt
+		next.AllowAt = s.AllowAt
+		if ok = ok && reflect.DeepEqual(next, s); ok {
+			s.AllowAt = at
+		}
+		return ok
+	}
 	return r, nil
 }
 
@@ -68,25 +87,34 @@ type relayServiceSpec struct {
 	At    string // where Allow stands
 }
 
-var relayServiceKey = key{"relay_service", ""}
+var (
+	relayServiceKey      = key{"relay_service", ""}
+	relayServiceResource = Resource{policy.Relay, relay.ServiceName}
+)
 
 // startRelayService lets other nodes register names here.
 func (n *Node) startRelayService(s relayServiceSpec, c *config.RelayService) (*resource, error) {
 	return n.startRelayServiceFor(s, c, nil)
 }
 
-// startRelayServiceFor is startRelayService with what also decides on each
-// registration; nil: nothing.
-func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, admit func(*tunnel.Message, string) error) (*resource, error) {
+// startRelayServiceFor is startRelayService with what decides on each
+// registration; nil: the allow.
+func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, w *warden) (*resource, error) {
+	if w == nil {
+		w = n.byAllow(relayServiceResource, &s.Allow, &s.At)
+	}
+	w.names = true
 	who := n.everybody()
 	if !s.Allow.Anyone {
-		who = tunnel.Access{Open: []tunnel.Source{n.behind}, Gate: func(m *tunnel.Message) error {
-			err := n.admit(relayServiceKey, m.Origin, &s.Allow, &s.At)
-			if err != nil {
-				n.log.Warn("refused", zap.String("node", n.name), zap.String("kind", "relay_service"), zap.Error(err))
-			}
+		who = tunnel.Access{Open: []tunnel.Source{n.behind}}
+	}
+	admit := func(m *tunnel.Message, name string) error {
+		o := m.Origin // the message is gone by then
+		if err := w.admitName(o, name, func() { n.cutOff(o) }); err != nil {
 			return err
-		}}
+		}
+		n.markUsed(relayServiceKey, o)
+		return nil
 	}
 	server := &relay.Server{
 		Router: n.router, Open: []tunnel.Source{n.links, n.own, n.behind}, Allow: admit,
@@ -114,19 +142,16 @@ func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, 
 		}
 		regs = append(regs, reg)
 	}
-	by := whom(s.Allow)
-	if admit != nil {
-		by = "those whom its policy admits"
-	}
-	n.event("relay_service", "", true, "lets %s register names", by)
+	n.event("relay_service", "", true, "lets %s register names", w.whom())
 	r := n.newResource(s, func(ctx context.Context) {
 		<-ctx.Done()
 		closeAll(regs)
 		server.Close()
+		n.dismiss(w)
 	})
-	r.view = server
-	r.change = func(w wanted) bool {
-		next, ok := w.spec.(relayServiceSpec)
+	r.view, r.warden = server, w
+	r.change = func(asked wanted) bool {
+		next, ok := asked.spec.(relayServiceSpec)
 		if ok = ok && next.Allow.Anyone == s.Allow.Anyone; ok {
 			s = next
 		}
@@ -141,10 +166,14 @@ func closeAll(regs []*tunnel.Registration) {
 	}
 }
 
-func whom(list config.AllowList) string {
-	switch {
-	case list.Anyone:
+// whom says whom a resource is for.
+func (w *warden) whom() string {
+	rule, err := w.rule()
+	switch list := &rule.Allow; {
+	case err == nil && list.Anyone:
 		return "anyone"
+	case err != nil || list.Policy != nil || rule.Source == NoRule:
+		return "those whom its policy admits"
 	case len(list.Identifiers) == 1:
 		return list.Identifiers[0]
 	default:

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"time"
 
 	"go.uber.org/zap"
@@ -10,6 +11,7 @@ import (
 	"ockam/config"
 	"ockam/proxy"
 	"ockam/tunnel/multiaddr"
+	"ockam/tunnel/policy"
 	"ockam/tunnel/secure"
 )
 
@@ -23,6 +25,7 @@ type inletSpec struct {
 	From  config.Socket
 	To    string
 	Allow config.AllowList
+	At    string // where Allow stands
 	Max   int
 }
 
@@ -34,13 +37,16 @@ func (n *Node) startInlet(s inletSpec, c *config.TCPInlet) (*resource, error) {
 // inletExtras are what only a command can ask an inlet for.
 type inletExtras struct {
 	channels *secure.Config // what channels on the way are made with; nil: the node's
-	guard    guard          // decides on each stream; nil: none
+	warden   *warden        // decides on each stream; nil: the allow
 	// udp and udpOnly are those of InletOptions.
 	udp, udpOnly bool
 	certificates []multiaddr.Hop // whom to ask for one; empty: applications do without TLS
 }
 
 func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*resource, error) {
+	if x.warden == nil {
+		x.warden = n.byAllow(Resource{policy.TCPInlet, s.Name}, &s.Allow, &s.At)
+	}
 	hops, err := c.To.Hops()
 	if err != nil {
 		return nil, fmt.Errorf("%stcp_inlet %s: %w", place(c.Range), c.Name, err)
@@ -55,7 +61,7 @@ func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*
 	}
 	n.tell(Event{Node: n.name, Kind: "inlet", Name: c.Name, Up: true, Addr: addr, Text: "listens on " + addr})
 
-	ways := &inletWays{node: n, config: c, to: target{hops: hops, peer: expect(s.Allow), group: n.reached, channels: x.channels}, guard: x.guard, udp: x.udp, udpOnly: x.udpOnly}
+	ways := &inletWays{node: n, config: c, to: target{hops: hops, peer: expect(s.Allow), group: n.reached, channels: x.channels}, warden: x.warden, udp: x.udp, udpOnly: x.udpOnly}
 	counts := new(traffic)
 	in := &proxy.Inlet{MaxConnections: s.Max, Events: n.connectionEvents("tcp_inlet", c.Name, counts)}
 	in.Dial = ways.open
@@ -69,12 +75,23 @@ func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*
 	r := n.newResource(s, func(context.Context) {
 		defer close(left)
 		ways.keep(keeping)
+		n.dismiss(x.warden)
 	})
 	r.wg.Go(func() {
 		if err := in.Serve(n.life, lis); err != nil {
 			n.event("inlet", c.Name, false, "no longer accepts connections: %v", err)
 		}
 	})
+	r.warden = x.warden
+	r.change = func(asked wanted) bool { // but for the place of its allow nothing may differ
+		next, ok := asked.spec.(inletSpec)
+		at := next.At
+		next.At = s.At
+		if ok = ok && reflect.DeepEqual(next, s); ok {
+			s.At = at
+		}
+		return ok
+	}
 	r.view, r.traffic = &listening{addr: addr, flow: flowID(), ways: ways}, counts
 	r.halt = func() { _ = lis.Close() } // the connections go on
 	r.drain = func(ctx context.Context) {

@@ -10,6 +10,7 @@ import (
 	"ockam/config"
 	"ockam/proxy"
 	"ockam/tunnel"
+	"ockam/tunnel/policy"
 	"ockam/tunnel/portal"
 )
 
@@ -38,15 +39,17 @@ func (s outletSpec) becomes(next outletSpec) bool {
 		(s.To == next.To || s.To.Network != "demo" && next.To.Network != "demo")
 }
 
-// startOutlet offers a target to those whom the outlet's allow names, or to
+// startOutlet offers a target to those whom the outlet's allow admits, or to
 // everybody, with a channel or without.
 func (n *Node) startOutlet(s outletSpec, c *config.TCPOutlet) (*resource, error) {
 	return n.startOutletWith(s, c, nil)
 }
 
-// startOutletWith is startOutlet with a guard that also decides on each stream;
-// nil: none.
-func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, admits guard) (*resource, error) {
+// startOutletWith is startOutlet with what decides on each stream; nil: the allow.
+func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, w *warden) (*resource, error) {
+	if w == nil {
+		w = n.byAllow(Resource{policy.TCPOutlet, s.Name}, &s.Allow, &s.At)
+	}
 	who := n.everybody()
 	if !s.Allow.Anyone {
 		who = tunnel.Access{Open: []tunnel.Source{n.behind}}
@@ -60,12 +63,11 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, admits guard) 
 		Router: n.router, Name: name, Access: who, Options: portal.Options{Budget: n.budget},
 		MaxConnections: s.Max, DialTimeout: targetTimeout, Events: n.connectionEvents("tcp_outlet", name, counts),
 		Admit: func(o *tunnel.Origin) error {
-			if admits != nil {
-				if err := admits(o, func() { n.hangUp(o) }); err != nil {
-					return err
-				}
+			if err := w.admit(o, func() { n.cutOff(o) }); err != nil {
+				return err
 			}
-			return n.admit(k, o, &s.Allow, &s.At)
+			n.markUsed(k, o)
+			return nil
 		},
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			n.mu.Lock()
@@ -83,19 +85,16 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, admits guard) 
 	if err := out.Bind(); err != nil {
 		return nil, fmt.Errorf("%s%w", place(c.Range), err)
 	}
-	to := whom(s.Allow)
-	if admits != nil {
-		to = "those whom its policy admits"
-	}
-	n.event("outlet", s.Name, true, "offers %s to %s", s.To, to)
+	n.event("outlet", s.Name, true, "offers %s to %s", s.To, w.whom())
 	r := n.newResource(s, func(context.Context) {
 		if err := out.Serve(n.life); err != nil {
 			n.event("outlet", name, false, "has ended: %v", err)
 		}
+		n.dismiss(w)
 	})
-	r.traffic = counts
-	r.change = func(w wanted) bool {
-		next, ok := w.spec.(outletSpec)
+	r.traffic, r.warden = counts, w
+	r.change = func(asked wanted) bool {
+		next, ok := asked.spec.(outletSpec)
 		if ok = ok && s.becomes(next); ok {
 			s = next
 		}

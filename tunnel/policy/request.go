@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -59,4 +60,14 @@ func (r *Request) Lookup(name string) (Expr, bool) {
 		return Expr{}, false
 	}
 	return NewString(value), true
+}
+
+// NeedsAuthority reports whether e speaks of what only an authority can say: an
+// attribute of the subject, or whether it has a credential. Without an authority
+// these are unbound.
+func (e Expr) NeedsAuthority() bool {
+	if e.Kind == Ident {
+		return strings.HasPrefix(e.Text, subjectPrefix) && e.Text != subjectIdentifier
+	}
+	return slices.ContainsFunc(e.Items, Expr.NeedsAuthority)
 }

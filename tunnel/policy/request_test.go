@@ -103,3 +103,21 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 }
+
+func TestNeedsAuthority(t *testing.T) {
+	for text, want := range map[string]bool{
+		`(= subject.identifier "I1")`:                                false,
+		`(= resource.id "outlet")`:                                   false,
+		`(= subject.has_credential true)`:                            true,
+		`(or (= subject.identifier "I1") (not (exists? subject.x)))`: true,
+		`(member? subject.identifier ["subject.x"])`:                 false,
+	} {
+		e, err := policy.ParseExpr(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.NeedsAuthority(); got != want {
+			t.Errorf("%s: %t, want %t", text, got, want)
+		}
+	}
+}

@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"ockam/tunnel"
+	"ockam/tunnel/wire"
 )
 
 // lateAnswers is how long the address of a stream that was given up stays, so
@@ -29,9 +31,9 @@ type Dialer struct {
 // os.ErrDeadlineExceeded if no answer came in time (at an outlet that we may
 // not use, none ever comes), and the context's error if that ended first.
 //
-// An outlet that answers and then ends the stream at once, because its target
-// refused, looks like a target that accepted and ended: the stream opens, and
-// is at its end.
+// An outlet of the reference implementation that answers and then ends the stream
+// at once, because its target refused, looks like a target that accepted and ended:
+// the stream opens, and is at its end.
 func (d *Dialer) Dial(ctx context.Context) (*Stream, error) {
 	s, err := newStream(d.Router, d.Path, d.withDefaults(), true)
 	if err != nil {
@@ -91,6 +93,12 @@ func (s *Stream) handlePong(m *tunnel.Message) {
 	peer := m.Return.Rest()
 	if !s.dialed || s.peer.Len() > 0 || s.err != nil || s.ended || !first || peer.Len() == 0 {
 		s.mu.Unlock()
+		return
+	}
+	if s.opening != nil && strings.HasPrefix(wire.DecodeAddress(peer.Last()).Name, refusing) {
+		s.refusedLocked()
+		s.mu.Unlock()
+		s.unregister()
 		return
 	}
 	s.peer = peer.Clone()

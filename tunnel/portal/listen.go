@@ -240,10 +240,14 @@ func (r *Request) Refuse() error {
 	return r.refuse()
 }
 
+// refusing begins the name of the address that a refusal comes from, by which an
+// inlet of ours tells it from a target that accepted and ended.
+const refusing = "refused_"
+
 // refuse sends a Pong, then a Disconnect: the reference implementation's inlet
 // understands nothing but a Pong as the first answer, and would wait for ever.
 func (r *Request) refuse() error {
-	from := tunnel.NewRoute(tunnel.RandomAddress()) // nobody is there
+	from := tunnel.NewRoute(tunnel.LocalAddress(refusing + tunnel.RandomAddress().Name)) // nobody is there
 	if err := sendKind(r.path, r.back, from, Pong); err != nil {
 		return err
 	}

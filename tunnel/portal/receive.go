@@ -195,12 +195,17 @@ func (s *Stream) wakeReceiver() {
 	}
 }
 
+// refusedLocked ends a stream that the far side does not want.
+func (s *Stream) refusedLocked() {
+	s.opening <- ErrRefused
+	s.opening = nil
+	s.ended, s.closing = true, true
+}
+
 func (s *Stream) handleDisconnect() {
 	s.mu.Lock()
 	if s.opening != nil {
-		s.opening <- ErrRefused
-		s.opening = nil
-		s.ended, s.closing = true, true
+		s.refusedLocked()
 		s.mu.Unlock()
 		s.unregister()
 		return
