@@ -142,7 +142,7 @@ func TestNodeRecipe(t *testing.T) {
 		{name: "a member by a record", text: `node "n" {
   project = "{\"name\": \"acme\", \"identity\": \"I1\", \"access_route\": \"/x\"}"
   relay "db" {}
-}`, want: "project -- {\"name\": \"acme\", \"identity\": \"I1\", \"access_route\": \"/x\"}\nnode --identity=n --project=acme -- n\nrelay --at=/project/acme -- db"},
+}`, want: "node --identity=n --project={\"name\": \"acme\", \"identity\": \"I1\", \"access_route\": \"/x\"} -- n\nrelay --at=/project/acme -- db"},
 		{name: "the node of a project", text: `node "n" {
   project "acme" { listen = "127.0.0.1:4000" }
 }`, fails: []string{"ockam project create acme --listen 127.0.0.1:4000"}},

@@ -17,7 +17,7 @@ import (
 // member.
 type ProjectServer struct {
 	Name string // what stands in /project/NAME
-	ID   string // tells the project from all others; Name if the file has none
+	ID   string // tells the project from all others; empty: made from its identity
 	// Listen is the host:port where both are reached; port 0 takes a free one.
 	Listen string
 	// Address is the host:port by which members reach Listen. It is empty if
@@ -45,8 +45,12 @@ type ProjectServer struct {
 // say. For so long may go on who is no longer a member.
 const DefaultLifetime = 5 * time.Minute
 
-// maxLifetime is how long credentials of the reference implementation last.
-const maxLifetime = 30 * 24 * time.Hour
+// Bounds of a lifetime: members renew a credential before it expires, and those
+// of the reference implementation last for thirty days.
+const (
+	minLifetime = time.Minute
+	maxLifetime = 30 * 24 * time.Hour
+)
 
 var projectSchema = &hcl.BodySchema{
 	Attributes: []hcl.AttributeSchema{
@@ -75,7 +79,7 @@ func (n *nodeBlock) decodeProject() {
 }
 
 func (b *block) projectServer(n *Node, authorities hcl.Blocks) *ProjectServer {
-	p := &ProjectServer{Name: b.name, ID: b.name, Range: b.at, Members: b.members()}
+	p := &ProjectServer{Name: b.name, Range: b.at, Members: b.members()}
 	b.checkName()
 	if id, at, ok := b.text("id", "my-project"); ok {
 		if p.ID = id; !goodName.MatchString(id) {
@@ -111,6 +115,9 @@ func (b *block) projectAddresses() (listen, address string) {
 		listen = b.hostPort(text, at, socketListen, example)
 	}
 	if text, at, ok := b.text("address", "relay.example.com:4000"); ok {
+		if _, port, err := net.SplitHostPort(listen); err == nil && port != "0" && goodHost(strings.Trim(text, "[]")) {
+			text = net.JoinHostPort(strings.Trim(text, "[]"), port) // a host alone
+		}
 		address = b.hostPort(text, at, socketDial, "relay.example.com:4000")
 		if host, _, err := net.SplitHostPort(address); err == nil && isWildcard(host) {
 			b.errorf(at, "Bad address", "%q stands for all addresses of a machine; members need one of them, or its name.", host)
@@ -173,8 +180,8 @@ func (b *block) lifetime(text string, at hcl.Range) time.Duration {
 	switch {
 	case !ok:
 		b.errorf(at, "Bad duration", "%q is no duration: write a whole number with d, h, m or s, such as \"5m\".", text)
-	case d < time.Second || d > maxLifetime:
-		b.errorf(at, "Bad lifetime", "Credentials last between one second (\"1s\") and thirty days (\"30d\"). Who is no longer a member may go on for so long.")
+	case d < minLifetime || d > maxLifetime:
+		b.errorf(at, "Bad lifetime", "Credentials last between one minute (\"1m\") and thirty days (\"30d\"). Who is no longer a member may go on for so long.")
 	default:
 		return d
 	}

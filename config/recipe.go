@@ -27,13 +27,11 @@ type Step struct {
 	lines map[string]int // of options that stand elsewhere
 }
 
-// The commands of a Recipe: each makes one of these. ProjectStep is getting to
-// know the project whose record, in JSON, is in Name; TicketStep is becoming a
-// member of one with the ticket in Name, which is a secret.
+// The commands of a Recipe: each makes one of these. TicketStep is
+// becoming a member of a project with the ticket in Name, which is a secret.
 const (
 	VaultStep          = "vault"
 	IdentityStep       = "identity"
-	ProjectStep        = "project"
 	TicketStep         = "ticket"
 	NodeStep           = "node"
 	TCPListenerStep    = "tcp-listener"
@@ -51,11 +49,11 @@ const (
 // protocol, command line, node configuration and run).
 var (
 	nodeOrder = []string{
-		ProjectStep, TicketStep, NodeStep, TCPListenerStep, PolicyStep, RelayStep, TCPInletStep, TCPOutletStep, InfluxDBInletStep, InfluxDBOutletStep,
+		TicketStep, NodeStep, TCPListenerStep, PolicyStep, RelayStep, TCPInletStep, TCPOutletStep, InfluxDBInletStep, InfluxDBOutletStep,
 		KafkaInletStep, KafkaOutletStep,
 	}
 	runOrder = []string{
-		VaultStep, IdentityStep, ProjectStep, TicketStep, NodeStep, RelayStep, PolicyStep, TCPOutletStep, TCPInletStep, KafkaInletStep, KafkaOutletStep,
+		VaultStep, IdentityStep, TicketStep, NodeStep, RelayStep, PolicyStep, TCPOutletStep, TCPInletStep, KafkaInletStep, KafkaOutletStep,
 	}
 )
 
@@ -86,10 +84,7 @@ func (o StepOptions) Has(name string) bool {
 
 // Words returns the words of the step's command.
 func (s Step) Words() []string {
-	switch s.Command {
-	case ProjectStep:
-		return []string{"project", "import"}
-	case TicketStep:
+	if s.Command == TicketStep {
 		return []string{"project", "enroll"}
 	}
 	return []string{s.Command, "create"}
@@ -146,7 +141,7 @@ func (r *Recipe) ForNode(name string) {
 			s.Name = name
 		case RelayStep:
 			s.setDefault("to", name)
-		case PolicyStep, ProjectStep, TicketStep:
+		case PolicyStep, TicketStep:
 		default:
 			s.setDefault("at", name)
 		}

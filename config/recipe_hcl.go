@@ -107,13 +107,13 @@ func (r *hclRecipe) project(n *Node, node StepOptions) {
 	if m == nil {
 		return
 	}
-	if strings.HasPrefix(m.Project, "{") {
-		r.add(ProjectStep, m.Project, m.Range, StepOptions{})
-	}
 	if m.Ticket != "" {
 		r.add(TicketStep, m.Ticket, m.Range, StepOptions{})
 	}
-	if m.Project != "" || m.Name != DefaultProject {
+	switch {
+	case m.Project != "":
+		node["project"] = []string{m.Project}
+	case m.Name != DefaultProject:
 		node["project"] = []string{m.Name}
 	}
 }

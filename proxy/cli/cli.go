@@ -60,9 +60,12 @@ func newRoot(c *console) *cobra.Command {
 		newRendezvous(c),
 		newStatus(c),
 		newReset(c),
+		newProjectMember(c),
+		newAuthority(c),
 		newIdentity(c),
 		newVault(c),
 		newCredential(c),
+		newProject(c),
 		newCompletion(c),
 		newEnvironment(c),
 		newManpages(c),
@@ -154,9 +157,9 @@ func beforeDashes(args []string) []string {
 // elsewhere are commands of the reference implementation that this version
 // does not have.
 var elsewhere = []string{
-	"authority", "influxdb-inlet", "influxdb-outlet",
+	"influxdb-inlet", "influxdb-outlet",
 	"kafka-consumer", "kafka-inlet", "kafka-outlet", "kafka-producer",
-	"project", "project-member", "sidecar",
+	"project-member", "sidecar",
 }
 
 // group returns a command that only holds others.

@@ -23,7 +23,9 @@ type nodeName string
 
 // Set takes either form.
 func (n *nodeName) Set(s string) error {
-	s = strings.TrimPrefix(s, "/node/")
+	if name, ok := strings.CutPrefix(s, "/node/"); ok {
+		s, _, _ = strings.Cut(name, "/") // of a route only the node counts
+	}
 	if s == "" || strings.Contains(s, "/") {
 		return errors.New("the name of a node, such as n1 or /node/n1")
 	}
@@ -70,10 +72,18 @@ func require(cmd *cobra.Command, helpful bool, names ...string) {
 		if helpful && len(args) == 0 && cmd.LocalNonPersistentFlags().NFlag() == 0 && cmd.Flags().NFlag() == 0 {
 			return helpInstead(cmd)
 		}
+		var missing []string
 		for _, name := range names {
 			if f := cmd.Flags().Lookup(name); !f.Changed {
-				return &usageError{cmd: cmd, text: fmt.Sprintf("a required option is missing: --%s <%s>", name, strings.ToUpper(f.Value.Type()))}
+				missing = append(missing, fmt.Sprintf("--%s <%s>", name, strings.ToUpper(f.Value.Type())))
 			}
+		}
+		switch len(missing) {
+		case 0:
+		case 1:
+			return &usageError{cmd: cmd, text: "a required option is missing: " + missing[0]}
+		default:
+			return &usageError{cmd: cmd, text: "required options are missing: " + strings.Join(missing, ", ")}
 		}
 		if before != nil {
 			return before(cmd, args)
@@ -104,6 +114,12 @@ func (c *console) at(cmd *cobra.Command, name nodeName, create bool, f func(cont
 
 // connect calls f with a node that runs.
 func (s *store) connect(ctx context.Context, rec *state.Node, f func(context.Context, *remote) error) error {
+	if rec.Authority {
+		return &failure{
+			err:  fmt.Errorf("the node %s serves a project, and nothing else: commands do not talk to it", rec.Name),
+			help: "Its members are managed with ockam project-member and ockam project ticket; for other things make a node: ockam node create NAME",
+		}
+	}
 	timeout, err := defaultTimeout()
 	if err != nil {
 		return err
@@ -187,7 +203,12 @@ func (s *store) resolve(ctx context.Context, to multiaddr.Addr) (multiaddr.Addr,
 			}
 			out = append(out, addr...)
 		case multiaddr.Project:
-			return nil, &failure{code: codeForbidden, err: fmt.Errorf("the route %s leads to a project, and there is none", to)}
+			rec, err := s.memberProject(ctx, part.Value)
+			if err != nil {
+				return nil, err
+			}
+			part.Value = rec.Name
+			out = append(multiaddr.Addr{}, part) // what is in front of it is not gone through
 		case multiaddr.Space:
 			return nil, fmt.Errorf("the route %s leads to a space: nothing is there", to)
 		default:

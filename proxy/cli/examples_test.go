@@ -22,8 +22,10 @@ var notRun = map[string]string{
 	"ockam rendezvous create":         "runs until it is ended; tested in a script",
 	"ockam rendezvous get-my-address": "needs a server; tested in a script",
 
-	"node.example.com": "is a host that is not there",
-	"ockam reset":      "needs nothing, and is tested in a script",
+	"node.example.com":  "is a host that is not there",
+	"relay.example.com": "is a host that is not there",
+	"--foreground":      "runs until it is ended; tested in a script",
+	"ockam reset":       "needs nothing, and is tested in a script",
 }
 
 // before are what the examples of a command take for granted.
@@ -40,21 +42,30 @@ var before = map[string]string{
 	"ockam identity delete":  "ockam identity create main -q\nockam identity create database -q\n",
 	"ockam vault show":       vaults, "ockam vault move": vaults, "ockam vault delete": vaults,
 
+	"ockam authority create": "ockam identity create enroller -q\n",
+	"ockam project ticket":   ownProject, "ockam project enroll": ownProject + "ockam project ticket >db.ticket\nTICKET=$(ockam project ticket)\n",
+	"ockam project-member add": members, "ockam project-member list": members, "ockam project-member list-ids": members,
+	"ockam project-member show":   members + "ockam project-member add $MEMBER --attribute team=web -q\n",
+	"ockam project-member delete": members + "ockam project-member add $MEMBER -q\n",
+
+	"ockam project import": projects, "ockam project information": projects, "ockam project show": projects,
+	"ockam project list": projects, "ockam project delete": projects,
+
 	"ockam node create": "ockam identity create authority -q\nAUTHORITY=$(ockam identity show authority --full --encoding hex)\n",
 
 	"ockam node show": oneNode, "ockam node start": oneNode, "ockam node stop": oneNode, "ockam node delete": oneNode,
 	"ockam node default": twoNodes, "ockam node logs": oneNode, "ockam message send": twoNodes,
 	"ockam secure-channel create": channel, "ockam secure-channel list": channel,
 	"ockam secure-channel show": channel, "ockam secure-channel delete": channel,
-	"ockam relay create": relayNodes, "ockam relay list": relays, "ockam relay show": relays, "ockam relay delete": relays,
+	"ockam relay create": relayNodes + ownProject + "ockam node create member -q\nockam node default member -q\n", "ockam relay list": relays, "ockam relay show": relays, "ockam relay delete": relays,
 	"ockam secure-channel-listener create": oneNode, "ockam secure-channel-listener list": oneNode,
 	"ockam secure-channel-listener show":   oneNode + "ockam secure-channel-listener create inner\n",
 	"ockam secure-channel-listener delete": oneNode + "ockam secure-channel-listener create inner\n",
 
-	"ockam tcp-outlet create": oneNode, "ockam tcp-outlet list": oneNode,
+	"ockam tcp-outlet create": ownProject + oneNode, "ockam tcp-outlet list": oneNode,
 	"ockam tcp-outlet show":   oneNode + "ockam tcp-outlet create --from web --to 80\n",
 	"ockam tcp-outlet delete": oneNode + "ockam tcp-outlet create --from web --to 80\n",
-	"ockam tcp-inlet create":  outlet, "ockam tcp-inlet list": inlet, "ockam tcp-inlet show": inlet, "ockam tcp-inlet delete": inlet,
+	"ockam tcp-inlet create":  ownProject + twoNodes + "ockam tcp-outlet create --to 5432 --at n1 --via db\n", "ockam tcp-inlet list": inlet, "ockam tcp-inlet show": inlet, "ockam tcp-inlet delete": inlet,
 	"ockam tcp-listener list": oneNode, "ockam tcp-connection list": oneNode,
 	"ockam tcp-listener create": oneNode, "ockam tcp-connection create": listener,
 	"ockam tcp-listener show": listener, "ockam tcp-connection show": listener,
@@ -70,6 +81,11 @@ const (
 	credential = "ockam identity create member -q\nISSUER=$(ockam identity create authority -q)\n" +
 		"CREDENTIAL=$(ockam credential issue --as authority --for $(ockam identity show member) --encoding hex)\n"
 	vaults   = "ockam vault create -q\nockam vault create work\n"
+	projects = `for name in default team; do echo '{"id":"'$name'","name":"'$name'","space_name":"","space_id":"","users":[],"user_roles":[],` +
+		`"access_route":"/dnsaddr/p.example.com/tcp/4000"}' >project.json; ockam project import --project-file project.json; done` + "\n"
+	ownProject = "ockam project create default --listen 127.0.0.1:0 -q >commands\n"
+	members    = ownProject + "MEMBER=$(ockam identity create member -q)\n"
+
 	oneNode  = "ockam node create n1 -q\n"
 	twoNodes = oneNode + "ockam node create n2 -q\n"
 	channel  = "ockam node create a -q\nockam node create b -q\n" +

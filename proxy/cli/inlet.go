@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"ockam/proxy/control"
+	"ockam/relay"
 	"ockam/tunnel/multiaddr"
+	"ockam/tunnel/secure"
 )
 
 func contains(all []string, name string) bool { return slices.Contains(all, name) }
@@ -27,6 +30,7 @@ type inletOptions struct {
 	at                        *nodeName
 	from                      hostPortValue
 	to, via, identity, alias  string
+	ticket                    string
 	authorized                identifierValue
 	connectionWait, retryWait duration
 	timeout                   duration
@@ -44,9 +48,17 @@ func newInletCreate(c *console) *cobra.Command {
 		Use:   "create",
 		Short: "Listen on a port that leads to a TCP outlet",
 		Long: `Has a node listen on a port; what connects to it is connected to what the outlet at
-the end of the route leads to. Without --from a free port is taken and printed.`,
+the end of the route leads to. Without --from a free port is taken and printed.
+
+--to may be left out, or be the name of an outlet: then the route leads by way of the
+default project and its relay --via ("default" if left out) to the outlet of that
+name ("outlet" if left out). With --ticket this machine becomes a member of the
+project of the ticket first, and gets a node if it has none.`,
 		Example: `  # Port 7000 leads to the database behind the outlet of n1
   ockam tcp-inlet create --at n2 --from 7000 --to /node/n1/secure/api/service/outlet
+
+  # The outlet behind the relay db of the default project; this machine is a member
+  ockam tcp-inlet create --from 15432 --via db
 
   # With a name of its own, and without waiting for n1
   ockam tcp-inlet create --alias db --to /node/n1/service/outlet --no-connection-wait`,
@@ -55,8 +67,9 @@ the end of the route leads to. Without --from a free port is taken and printed.`
 	f := cmd.Flags()
 	o.at = atFlag(cmd)
 	f.Var(&o.from, "from", "where to listen: host:port, or a port; a free one if it is left out")
-	f.StringVar(&o.to, "to", "", "route to the outlet")
-	f.StringVar(&o.via, "via", "", "the relay of the default route")
+	f.StringVar(&o.to, "to", "", "route to the outlet, or its name in the default project")
+	f.StringVar(&o.via, "via", "", "the relay at the default project that the outlet is behind")
+	ticketFlag(cmd, &o.ticket)
 	f.StringVar(&o.identity, "identity", "", "whose secure channel it is; the node's identity if it is left out")
 	f.Var(&o.authorized, "authorized", "who must be at the far end of the secure channel")
 	f.StringVar(&o.alias, "alias", "", "its name; a random one if it is left out")
@@ -84,23 +97,14 @@ the end of the route leads to. Without --from a free port is taken and printed.`
 	}
 	cmd.PreRunE = checkAlias
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return c.at(cmd, *o.at, true, func(ctx context.Context, n *remote) error { return c.createInlet(ctx, n, &o) })
+		return c.atMember(cmd, *o.at, o.ticket, func(ctx context.Context, n *remote) error { return c.createInlet(ctx, n, &o) })
 	}
 	return cmd
 }
 
 func (c *console) createInlet(ctx context.Context, n *remote, o *inletOptions) error {
-	if !strings.HasPrefix(o.to, "/") {
-		return errors.New("invalid value '(None)' for '--to <ROUTE>': No projects found; say a whole route, such as /node/n1/service/outlet")
-	}
-	if o.via != "" {
-		return errors.New("--via cannot be used with a whole route")
-	}
-	to, err := multiaddr.Parse(o.to)
+	to, err := n.outletRoute(ctx, o.to, o.via)
 	if err != nil {
-		return fmt.Errorf("invalid value '%s' for '--to <ROUTE>': %w", o.to, err)
-	}
-	if to, err = n.store.resolve(ctx, to); err != nil {
 		return err
 	}
 	req := control.CreateInlet{
@@ -140,6 +144,26 @@ func (c *console) createInlet(ctx context.Context, n *remote, o *inletOptions) e
 		plain:   markOK + "Created an inlet at the node " + n.name + ", " + made.Bind + "\n" + markText + "to the outlet " + made.OutletAddress,
 		machine: made.Bind, json: shownInlet(made),
 	})
+}
+
+// outletRoute is the way to an outlet: a whole route, or the short form by way of
+// a relay at the node's project.
+func (n *remote) outletRoute(ctx context.Context, to, via string) (multiaddr.Addr, error) {
+	if strings.HasPrefix(to, "/") {
+		if via != "" {
+			return nil, errors.New("--via cannot be used with a whole route")
+		}
+		addr, err := multiaddr.Parse(to)
+		if err != nil {
+			return nil, fmt.Errorf("invalid value '%s' for '--to <ROUTE>': %w", to, err)
+		}
+		return n.store.resolve(ctx, addr)
+	}
+	name, err := n.projectName(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("invalid value '(None)' for '--to <ROUTE>': No projects found; say a whole route, such as /node/n1/service/outlet: %w", err)
+	}
+	return multiaddr.Parse("/project/" + name + "/service/" + relay.Prefix + cmp.Or(via, "default") + "/secure/" + secure.DefaultName + "/service/" + cmp.Or(to, "outlet"))
 }
 
 // extendInlet adds to a request what the hidden options ask for.

@@ -78,6 +78,11 @@ without, this command does, as an identity of yours. With --authority-identity a
 			}
 		}
 		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
+			if o.trust.project != "" { // also where no channel is opened in its name
+				if _, err := s.projectOf(ctx, o.trust.project); err != nil {
+					return err
+				}
+			}
 			to, err := s.resolve(ctx, o.to.addr)
 			if err != nil {
 				return err
@@ -158,6 +163,8 @@ func (c *console) sendFromHere(ctx context.Context, s *store, o *messageOptions,
 			err = passing(w.dial(ctx, h.Value))
 		case multiaddr.HopSecure:
 			err = c.secure(ctx, s, &w, o, h.Value)
+		case multiaddr.HopProject:
+			err = c.enter(ctx, s, &w, o, h.Value)
 		case multiaddr.HopService:
 			w.rest = w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(h.Value)))
 		default:
@@ -179,15 +186,31 @@ func (c *console) secure(ctx context.Context, s *store, w *walker, o *messageOpt
 	if err != nil {
 		return err
 	}
-	cfg := &secure.Config{
-		Router: w.router, Identity: id, Histories: s, Credential: o.trust.presents(ctx, s, id.Identifier()),
-	}
-	channel, err := secure.Dial(ctx, cfg, w.path, w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(listener))))
+	present, err := o.trust.presents(ctx, s, id)
 	if err != nil {
 		return err
 	}
-	w.path, w.rest = channel, tunnel.Route{}
-	return nil
+	return w.open(ctx, &secure.Config{Router: w.router, Identity: id, Histories: s, Credential: present}, listener)
+}
+
+// enter goes on at a project, as a member.
+func (c *console) enter(ctx context.Context, s *store, w *walker, o *messageOptions, name string) error {
+	rec, err := s.memberProject(ctx, name)
+	if err != nil {
+		return err
+	}
+	id, err := c.identityOrNew(ctx, s, o.identity)
+	if err != nil {
+		return err
+	}
+	if rec, err = s.nearby(ctx, rec); err != nil {
+		return err
+	}
+	cfg := &secure.Config{Router: w.router, Identity: id, Histories: s, Authorize: exactly(rec.Identity)}
+	if rec.Authority != nil {
+		cfg.Credential = func() (*identity.Credential, error) { return s.memberCredential(ctx, rec, scopeOf(rec), id) }
+	}
+	return w.through(ctx, rec.AccessRoute, cfg)
 }
 
 // identityOrNew returns an identity, the default one if name is empty. That is

@@ -52,7 +52,8 @@ deleted, and one that was there before is stopped again.
 With --authority-identity the node believes the credentials of that authority, and
 its policies decide on who uses it: at first, whoever has such a credential. With
 --credential-scope it presents the one that ockam credential store has kept for it
-under that scope.
+under that scope; with --authority-route as well it asks the authority for one, and
+for another before that ends.
 
 With --http-server the node answers GET /show, /health and /metrics (for
 Prometheus) over HTTP, on this machine alone; ockam node show tells where.`,
@@ -91,6 +92,9 @@ Prometheus) over HTTP, on this machine alone; ockam node show tells where.`,
 			c.say(markWarning, "--udp has no effect without a rendezvous server: name one in OCKAM_RENDEZVOUS_SERVER")
 		}
 		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
+			if err := c.join(ctx, s, o); err != nil {
+				return err
+			}
 			if o.foreground {
 				return c.runForeground(ctx, s, o)
 			}
@@ -127,6 +131,16 @@ func (o *createFlags) flags(cmd *cobra.Command) {
 	}
 }
 
+// join makes the node a member of the project that its options name, or of the
+// default one.
+func (c *console) join(ctx context.Context, s *store, o *createFlags) error {
+	rec, err := o.trust.memberOf(ctx, s)
+	if err == nil && rec != nil {
+		o.Project = rec.Name
+	}
+	return err
+}
+
 // complete checks the options against each other, and fills in what follows from
 // them.
 func (o *createFlags) complete(cmd *cobra.Command, args []string) error {
@@ -147,7 +161,7 @@ func (o *createFlags) complete(cmd *cobra.Command, args []string) error {
 		return &usageError{cmd: cmd, text: "--http-server cannot be used with --http-server-port, which asks for the server too"}
 	}
 	o.HTTP = o.HTTP || f.Changed("http-server-port")
-	o.Authority, o.Scope = o.trust.authority.String(), o.trust.scope
+	o.Authority, o.Scope, o.Route = o.trust.authority.String(), o.trust.scope, o.trust.route.String()
 	if o.UDP {
 		o.Rendezvous = rendezvousServer()
 	}

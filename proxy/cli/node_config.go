@@ -129,6 +129,9 @@ func (c *console) createFrom(cmd *cobra.Command, src *nodeSource, o *createFlags
 	}
 	node, _ := r.Node()
 	override(node, cmd.LocalNonPersistentFlags())
+	if err := r.memberBy(cmd.Context(), node); err != nil {
+		return err
+	}
 	name := src.name
 	if name == "" {
 		name = node.Name
@@ -168,6 +171,30 @@ func (r *recipe) withTicket(ticket string) {
 		}
 	}
 	r.Steps = append([]config.Step{{Command: config.TicketStep, Name: ticket}}, r.Steps...)
+}
+
+// memberBy has the identity of a node use the ticket, if there is one, and the
+// node be a member of its project.
+func (r *recipe) memberBy(ctx context.Context, node *config.Step) error {
+	for i := range r.Steps {
+		if r.Steps[i].Command != config.TicketStep {
+			continue
+		}
+		t, err := readTicket(ctx, r.Steps[i].Name)
+		if err != nil {
+			return r.in(r.Steps[i], err)
+		}
+		if r.Steps[i].Name, err = t.Text(); err != nil { // it may be a file or URL that is gone when it is its turn
+			return r.in(r.Steps[i], err)
+		}
+		if id := node.Options.Value("identity"); id != "" {
+			r.Steps[i].Options = config.StepOptions{"identity": {id}}
+		}
+		if !node.Options.Has("project") {
+			node.Options["project"] = []string{t.Project.Name}
+		}
+	}
+	return nil
 }
 
 // notOfNode are options of node create that say nothing about the node.
@@ -223,14 +250,21 @@ type lateError struct {
 
 func (e *lateError) Unwrap() error { return e.error }
 
-// runHere makes what comes before a node, runs it in this process, and makes what
-// it has once it answers.
+// runHere runs a node in this process, and makes what it has once it answers.
 func (r *recipe) runHere(ctx context.Context, s *store, was *nodeBefore) error {
 	node, _ := r.Node()
-	at := slices.IndexFunc(r.Steps, func(s config.Step) bool { return s.Command == config.NodeStep })
-	rest := r.Steps[at+1:]
-	if _, err := r.apply(ctx, r.Steps[:at]); err != nil {
-		return err // it has left nothing
+	var first, rest []config.Step
+	for _, step := range r.Steps {
+		switch step.Command {
+		case config.NodeStep:
+		case config.TicketStep:
+			first = append(first, step)
+		default:
+			rest = append(rest, step)
+		}
+	}
+	if _, err := r.apply(ctx, first); err != nil {
+		return err
 	}
 	o := &createFlags{inRecipe: true, rest: func(ctx context.Context) error {
 		done, err := r.apply(ctx, rest)

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -217,8 +218,16 @@ func (c *console) nodeCommand(o *nodeOptions, identity string) (*exec.Cmd, error
 		return nil, err
 	}
 	child := exec.Command(program, append(append(args, settings...), "--", o.name)...)
+	child.Env = os.Environ()
 	if o.Rendezvous != "" { // that of when the node was made
-		child.Env = append(os.Environ(), "OCKAM_RENDEZVOUS_SERVER="+o.Rendezvous)
+		child.Env = append(child.Env, "OCKAM_RENDEZVOUS_SERVER="+o.Rendezvous)
+	}
+	if o.Server != nil {
+		text, err := json.Marshal(o.Server)
+		if err != nil {
+			return nil, err
+		}
+		child.Env = append(child.Env, serverVariable+"="+string(text))
 	}
 	child.SysProcAttr = ownSession()
 	return child, nil

@@ -40,7 +40,12 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 	if err != nil {
 		return nil, err
 	}
-	trust, err := o.nodeSettings.trust()
+	if o.child {
+		if o.Server, err = serverFromEnvironment(); err != nil {
+			return nil, err
+		}
+	}
+	trust, err := s.trust(ctx, &o.nodeSettings)
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +86,7 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 	options := node.BackgroundOptions{
 		Name: o.name, Identity: o.identity, Listen: o.listen, Store: s.Store, Log: log,
 		NoDefaultServices: o.Launch != nil, ChannelListener: o.Launch.listener(), Trust: trust,
+		Server: o.Server, Projects: s.projects,
 	}
 	if o.UDP {
 		options.Rendezvous = o.Rendezvous
@@ -92,9 +98,11 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 	if err != nil {
 		return n, fmt.Errorf("the node %s cannot be started: %w", o.name, err)
 	}
-	if n.detach, err = control.Attach(n.node); err != nil {
-		n.detach = func() {}
-		return n, err
+	if o.Server == nil { // who serves a project serves nothing else
+		if n.detach, err = control.Attach(n.node); err != nil {
+			n.detach = func() {}
+			return n, err
+		}
 	}
 	n.serveHTTP(log)
 	_, err = s.NodeStarted(ctx, o.name, func(rec *state.Node) error {
@@ -217,12 +225,12 @@ func (s *store) recordNode(ctx context.Context, o *createFlags, verbosity int) (
 	if err != nil {
 		return nil, false, err
 	}
-	rec, err = s.CreateNode(ctx, state.Node{Name: o.name, Identity: o.identity, Options: options, Verbosity: verbosity})
+	rec, err = s.CreateNode(ctx, state.Node{Name: o.name, Identity: o.identity, Options: options, Verbosity: verbosity, Authority: o.Server != nil})
 	if !errors.Is(err, state.ErrExists) {
 		return rec, err == nil, err
 	}
 	rec, err = s.UpdateNode(ctx, o.name, func(rec *state.Node) error {
-		rec.Identity, rec.Options, rec.Verbosity = o.identity, options, verbosity
+		rec.Identity, rec.Options, rec.Verbosity, rec.Authority = o.identity, options, verbosity, o.Server != nil
 		return nil
 	})
 	return rec, false, err

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -9,6 +11,7 @@ import (
 	"ockam/proxy/node"
 	"ockam/proxy/state"
 	"ockam/tunnel/identity"
+	"ockam/tunnel/multiaddr"
 	"ockam/tunnel/secure"
 )
 
@@ -23,9 +26,15 @@ type nodeSettings struct {
 	// Authority is the change history of the authority, in hex.
 	Authority string `json:"authority_identity,omitempty"`
 	Scope     string `json:"credential_scope,omitempty"`
+	// Route leads to the authority; empty: credentials come from the store.
+	Route string `json:"authority_route,omitempty"`
 	// UDP says that paths over UDP are looked for, with the help of Rendezvous.
 	UDP        bool   `json:"udp,omitempty"`
 	Rendezvous string `json:"rendezvous_server,omitempty"`
+	// Project is the project whose member the node is; empty: none.
+	Project string `json:"project,omitempty"`
+	// Server says that the node serves a project.
+	Server *node.ProjectServer `json:"server,omitempty"`
 }
 
 // settingsOf returns the settings that are kept with a record.
@@ -58,19 +67,60 @@ func (s *nodeSettings) args() ([]string, error) {
 	if s.Scope != "" {
 		args = append(args, "--credential-scope="+s.Scope)
 	}
+	if s.Route != "" {
+		args = append(args, "--authority-route="+s.Route)
+	}
 	if s.UDP {
 		args = append(args, "--udp")
+	}
+	if s.Project != "" {
+		args = append(args, "--project="+s.Project)
 	}
 	return args, nil
 }
 
-// trust is what the settings say about credentials.
-func (s *nodeSettings) trust() (node.Trust, error) {
-	if s.Authority == "" {
+// trust is what the settings of a node say about credentials.
+func (s *store) trust(ctx context.Context, o *nodeSettings) (node.Trust, error) {
+	switch {
+	case o.Server != nil: // follows from that
+		return node.Trust{}, nil
+	case o.Project != "":
+		rec, err := s.memberProject(ctx, o.Project)
+		if err != nil || rec.Authority == nil {
+			return node.Trust{}, err
+		}
+		if rec, err = s.nearby(ctx, rec); err != nil {
+			return node.Trust{}, err
+		}
+		return node.Trust{Authority: rec.Authority, Scope: scopeOf(rec), Route: rec.AuthorityRoute}, nil
+	case o.Authority == "":
 		return node.Trust{}, nil
 	}
-	h, err := identity.ParseHistoryText(s.Authority)
-	return node.Trust{Authority: h, Scope: s.Scope}, err
+	h, err := identity.ParseHistoryText(o.Authority)
+	if err != nil {
+		return node.Trust{}, err
+	}
+	t := node.Trust{Authority: h, Scope: o.Scope}
+	if o.Route != "" {
+		t.Route, err = multiaddr.Parse(o.Route)
+	}
+	return t, err
+}
+
+// projects tells nodes where a project is, and who answers there.
+func (s *store) projects(ctx context.Context, name string) (node.ProjectNode, error) {
+	rec, err := s.Project(ctx, name)
+	if errors.Is(err, state.ErrNotFound) {
+		return node.ProjectNode{}, node.ErrNoProject
+	}
+	if err != nil {
+		return node.ProjectNode{}, err
+	}
+	near, err := s.nearby(ctx, rec.Record)
+	if err != nil {
+		return node.ProjectNode{}, err
+	}
+	return node.ProjectNode{Route: near.AccessRoute, Identifier: near.Identity}, nil
 }
 
 // A launchConfiguration says which services a node begins with, in place of

@@ -39,13 +39,21 @@ func newOutletCreate(c *console) *cobra.Command {
 	var to hostPortValue
 	var from serviceName
 	tls, ebpf := false, false
+	via, ticket := "", ""
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Make a TCP service reachable through a node",
 		Long: `Has a node connect to a TCP service for whoever reaches it and may. Without --from
-the outlet is called "outlet", or gets a random name if that is taken.`,
+the outlet is called "outlet", or gets a random name if that is taken.
+
+With --via the node becomes reachable as that relay at the default project as well,
+so that ockam tcp-inlet create --via finds the outlet. With --ticket this machine
+becomes a member of the project of the ticket first, and gets a node if it has none.`,
 		Example: `  # A database of this machine
   ockam tcp-outlet create --to 5432
+
+  # The same for the members of the default project, who know it as db
+  ockam tcp-outlet create --to 5432 --via db
 
   # A web server, at the node n1
   ockam tcp-outlet create --at n1 --from web --to example.com:80`,
@@ -54,6 +62,8 @@ the outlet is called "outlet", or gets a random name if that is taken.`,
 	f := cmd.Flags()
 	f.Var(&to, "to", "the service: host:port, or a port of this machine")
 	f.Var(&from, "from", "name of the outlet")
+	f.StringVar(&via, "via", "", "the relay at the default project to make the node reachable as")
+	ticketFlag(cmd, &ticket)
 	f.BoolVar(&tls, "tls", false, "speak TLS to the service")
 	f.BoolVar(&ebpf, "ebpf", envBool("OCKAM_EBPF"), "has no effect")
 	f.Lookup("ebpf").Hidden = true
@@ -64,7 +74,7 @@ the outlet is called "outlet", or gets a random name if that is taken.`,
 		if ebpf {
 			c.say(markWarning, "--ebpf has no effect: the outlet works without")
 		}
-		return c.at(cmd, *at, true, func(ctx context.Context, n *remote) error {
+		return c.atMember(cmd, *at, ticket, func(ctx context.Context, n *remote) error {
 			req := control.CreateOutlet{Target: to.HostnamePort, TLS: tls, Reachable: true, Policy: allow.input}
 			if from != "" {
 				req.Address = tunnel.LocalAddress(string(from))
@@ -76,6 +86,11 @@ the outlet is called "outlet", or gets a random name if that is taken.`,
 			made, err := n.CreateOutlet(ctx, req)
 			if err != nil {
 				return err
+			}
+			if via != "" {
+				if err := c.reachableVia(ctx, n, via); err != nil {
+					return err
+				}
 			}
 			address := "/service/" + made.Address.Name
 			return c.print(result{

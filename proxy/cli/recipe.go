@@ -20,8 +20,6 @@ type recipe struct {
 
 // laterSteps are steps of which this version knows the name only.
 var laterSteps = map[string]string{
-	config.ProjectStep:        "becoming a member of a project by its record is",
-	config.TicketStep:         "enrolling with a ticket is",
 	config.KafkaInletStep:     "Kafka inlets are",
 	config.KafkaOutletStep:    "Kafka outlets are",
 	config.InfluxDBInletStep:  "InfluxDB inlets are",
@@ -35,6 +33,8 @@ func (r *recipe) stepCommand(s config.Step) *cobra.Command {
 		return newVaultCreate(r.c)
 	case config.IdentityStep:
 		return newIdentityCreate(r.c)
+	case config.TicketStep:
+		return newProjectEnroll(r.c)
 	case config.NodeStep:
 		return nodeCreate(r.c, &createFlags{inRecipe: true})
 	case config.TCPListenerStep:
@@ -65,11 +65,7 @@ func (r *recipe) check(ctx context.Context) error {
 
 func (r *recipe) checkStep(ctx context.Context, s config.Step) error {
 	if what := laterSteps[s.Command]; what != "" {
-		advice := "leave it out"
-		if s.Command == config.TicketStep && s.Name != "" && s.Name == getenv("ENROLLMENT_TICKET") {
-			advice = "ENROLLMENT_TICKET in the environment asks for it: unset it"
-		}
-		return fmt.Errorf("%s not possible in this version; %s", what, advice)
+		return fmt.Errorf("%s not possible in this version; leave it out", what)
 	}
 	if s.Command == config.NodeStep {
 		if err := checkNodeName(s.Name); err != nil {
@@ -112,7 +108,7 @@ func (r *recipe) gap() {
 // in no command line.
 func (r *recipe) in(s config.Step, err error) error {
 	name := s.Name
-	if s.Secret() || s.Command == config.ProjectStep { // a whole record
+	if s.Secret() {
 		name = ""
 	}
 	for _, option := range []string{"alias", "from"} {

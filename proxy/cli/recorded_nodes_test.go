@@ -3,6 +3,7 @@ package cli_test
 import (
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -27,7 +28,7 @@ type scene struct {
 func TestRecordedNodes(t *testing.T) {
 	for file, least := range map[string]int64{
 		"node": 120, "secure-channel": 70, "tcp-connection": 45, "tcp-outlet": 60, "tcp-inlet": 60,
-		"relay": 40, "message": 70, "policy": 110, "configuration": 110,
+		"relay": 40, "message": 70, "policy": 110, "configuration": 110, "project": 70, "authority": 15,
 	} {
 		all := recordings(t, file)
 		var ran atomic.Int64
@@ -61,6 +62,7 @@ func playScenario(t *testing.T, cases []recording) (ran int64) {
 	s := &scene{home: home{dir: filepath.Join(where, "home")}, where: where, outputs: map[string]string{}, values: map[string]string{}}
 	t.Cleanup(func() { endNodes(t, s.dir) })
 	for i, r := range cases {
+		s.writeProjects(t)
 		t.Run(fmt.Sprintf("%03d %s", i, r.Name), func(t *testing.T) {
 			if why := r.cannot(); why != "" {
 				t.Skip(why)
@@ -75,6 +77,20 @@ func playScenario(t *testing.T, cases []recording) (ran int64) {
 	return ran
 }
 
+// writeProjects makes the project files of the recorder, once it is known where
+// the authority is.
+func (s *scene) writeProjects(t *testing.T) {
+	t.Helper()
+	history := strings.TrimSpace(s.outputs["identity show authority --full --encoding hex"])
+	if s.values["<PORT>"] == "" || history == "" {
+		return
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "project.json")); err == nil {
+		return
+	}
+	writeProjectFiles(t, s.dir, recordings(t, "project"), projectValues{s.values["<PORT>"], history})
+}
+
 // cannot says why a recording cannot be replayed.
 func (r *recording) cannot() string {
 	if why := decided[r.Name]; why != "" {
@@ -83,7 +99,7 @@ func (r *recording) cannot() string {
 	if strings.HasPrefix(r.Name, "unknown default /") {
 		return "differs: the default stays as it was"
 	}
-	if strings.HasPrefix(r.Name, "files /") {
+	if strings.HasPrefix(r.Name, "files /") || strings.HasPrefix(r.Name, "tickets in files / enroll") {
 		return "the recorder writes the files and serves them; in scripts"
 	}
 	if _, number := r.Exit.(float64); !number {

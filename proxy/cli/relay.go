@@ -3,12 +3,14 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"ockam/proxy/control"
 	"ockam/tunnel/identity"
+	"ockam/tunnel/multiaddr"
 )
 
 func newRelay(c *console) *cobra.Command {
@@ -39,9 +41,13 @@ func newRelayCreate(c *console) *cobra.Command {
 		Use:   "create [NAME]",
 		Short: "Make a node reachable at another one",
 		Long: `Has the node at --at pass on what comes to /service/forward_to_NAME to the node
---to, which keeps a connection to it for that. Without NAME it is "default".`,
+--to, which keeps a connection to it for that. Without NAME it is "default". Without
+--at it is the default project that passes on.`,
 		Example: `  # The node blue, reachable at the node relay
   ockam relay create blue --at /node/relay --to blue
+
+  # The default node, reachable at the default project
+  ockam relay create db
 
   # The same node under another name, and a message through the relay
   ockam relay create sky --at relay --to blue
@@ -50,7 +56,7 @@ func newRelayCreate(c *console) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.Var(&to, "to", "the node that receives; the default one if it is left out")
-	f.Var(&at, "at", "the node with the relay: a route, or its name")
+	f.Var(&at, "at", "the node with the relay: a route, or its name; the default project if it is left out")
 	f.Var(&authorized, "authorized", "who must be at the relay")
 	f.StringVar(&address, "relay-address", "", "the name at the relay; NAME if it is left out")
 	f.BoolVar(&noWait, "no-connection-wait", false, "do not wait until it is connected")
@@ -74,10 +80,23 @@ func newRelayCreate(c *console) *cobra.Command {
 		req.Authorized = authorized.Identifier
 		return c.at(cmd, to, true, func(ctx context.Context, n *remote) (err error) {
 			if !f.Changed("at") {
-				return &failure{code: codeForbidden, err: errors.New("There is no default project defined"), help: "Say where: --at ROUTE"} //nolint:staticcheck // the words that scripts look for
+				name, err := n.projectName(ctx)
+				if err != nil {
+					return &failure{code: codeForbidden, err: fmt.Errorf("There is no default project defined: %w", err), help: "Say where: --at ROUTE"} //nolint:staticcheck // the words that scripts look for
+				}
+				at.addr = multiaddr.Addr{{Protocol: multiaddr.Project, Value: name}}
 			}
 			if req.At, err = n.store.resolve(ctx, at.addr); err != nil {
 				return err
+			}
+			if len(req.At) == 1 && req.At[0].Protocol == multiaddr.Project {
+				if err := n.mayRegister(ctx, req.At[0].Value, req.Address); err != nil {
+					if _, denied := errors.AsType[*failure](err); !denied {
+						return err
+					}
+					c.say(markWarning, "%v", err) // it is made all the same: the membership may change
+					req.Return = control.Immediately
+				}
 			}
 			return c.retry(ctx, r, func(ctx context.Context) error { return c.createRelay(ctx, n, &req) })
 		})

@@ -29,7 +29,7 @@ func orNull(s string) any {
 // shownNode returns what node show prints (Ockam protocol, command line, JSON
 // shapes). A node that does not run has nothing.
 func (s *store) shownNode(ctx context.Context, rec *state.Node) (object, error) {
-	if rec.Running() {
+	if rec.Running() && !rec.Authority {
 		var shown object
 		err := s.connect(ctx, rec, func(ctx context.Context, n *remote) error {
 			r, err := n.Resources(ctx)

@@ -1,14 +1,17 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"ockam/proxy/project"
 	"ockam/proxy/state"
 	"ockam/tunnel/identity"
 )
@@ -72,42 +75,94 @@ func (t *trustFlags) check() error {
 			err:  errors.New("--authority-route without --credential-scope: it is not known where to keep the credential"),
 			help: "Add a word for it: --credential-scope TEXT",
 		}
-	case route:
-		return &failure{
-			err:  errors.New("credentials cannot be fetched from an authority in this version"),
-			help: "Leave out --authority-route, and keep a credential for the node: ockam credential store --scope " + t.scope,
-		}
-	case t.project != "":
-		return &failure{
-			code: codeNotFound, err: fmt.Errorf("there is no project named %q", t.project),
-			help: "This version has no projects; an authority of your own is given with --authority-identity.",
-		}
 	}
 	return nil
 }
 
-// presents returns what gives the credential about an identity that a command
-// presents; nil if it presents none. It is kept for any node, or for none.
-func (t *trustFlags) presents(ctx context.Context, s *store, subject identity.Identifier) func() (*identity.Credential, error) {
-	if t.authority.History == nil || t.scope == "" {
-		return nil
+// memberOf returns the project in which the one who uses the options is a member:
+// that of --project, or else the default one, if there is one and no other
+// authority is named. Nil: none.
+func (t *trustFlags) memberOf(ctx context.Context, s *store) (*project.Record, error) {
+	switch {
+	case t.authority.History != nil:
+		return nil, nil
+	case t.project == "":
+		known, err := s.Project(ctx, "")
+		if errors.Is(err, state.ErrNotFound) {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+		return known.Record, nil
 	}
-	key := state.CredentialKey{Issuer: t.authority.Identifier(), Subject: subject, Scope: t.scope}
+	return s.projectOf(ctx, t.project)
+}
+
+// projectOf returns the project that the value of an option means: its name, or a
+// file with what is known of it, or that itself, which is kept then.
+func (s *store) projectOf(ctx context.Context, value string) (*project.Record, error) {
+	b, err := []byte(value), error(nil)
+	if !strings.HasPrefix(value, "{") {
+		b, err = os.ReadFile(value)
+	}
+	if err != nil || !bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
+		return s.memberProject(ctx, value)
+	}
+	rec, err := project.ParseRecordLeniently(b)
+	if err != nil {
+		return nil, &failure{err: fmt.Errorf("the project file %.40s: %w", value, err), help: "Such a file is what ockam project information --output json prints."}
+	}
+	return rec, s.PutProject(ctx, rec)
+}
+
+// implicitTimeout bounds the fetching of a credential that nobody asked for.
+const implicitTimeout = 3 * time.Second
+
+// presents returns what gives the credential that a command presents in the name
+// of an identity; nil if it presents none. As a member of a project that was not
+// named it presents one if there is one.
+func (t *trustFlags) presents(ctx context.Context, s *store, id *identity.Identity) (func() (*identity.Credential, error), error) {
+	switch {
+	case t.authority.History != nil && len(t.route.addr) > 0:
+		rec := &project.Record{Name: t.scope, Authority: t.authority.History, AuthorityRoute: t.route.addr}
+		return func() (*identity.Credential, error) { return s.memberCredential(ctx, rec, t.scope, id) }, nil
+	case t.authority.History != nil && t.scope != "":
+		return func() (*identity.Credential, error) { return s.keptCredential(ctx, t, id.Identifier()) }, nil
+	}
+	rec, err := t.memberOf(ctx, s)
+	if err != nil || rec == nil || rec.Authority == nil {
+		return nil, err
+	}
 	return func() (*identity.Credential, error) {
-		_, nodes, err := s.nodeNames(ctx)
+		if t.project != "" {
+			return s.memberCredential(ctx, rec, scopeOf(rec), id)
+		}
+		ctx, cancel := context.WithTimeout(ctx, implicitTimeout)
+		defer cancel()
+		c, err := s.memberCredential(ctx, rec, scopeOf(rec), id)
+		if err != nil {
+			return nil, nil //nolint:nilerr // nobody has asked for one
+		}
+		return c, nil
+	}, nil
+}
+
+// keptCredential returns the credential that is stored for any node, or for none.
+func (s *store) keptCredential(ctx context.Context, t *trustFlags, subject identity.Identifier) (*identity.Credential, error) {
+	key := state.CredentialKey{Issuer: t.authority.Identifier(), Subject: subject, Scope: t.scope}
+	_, nodes, err := s.nodeNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, key.Node = range append([]string{""}, nodes...) {
+		c, err := s.Credential(ctx, key)
+		if errors.Is(err, state.ErrNotFound) || err == nil && c.ExpiresAt <= identity.At(time.Now()) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		for _, key.Node = range append([]string{""}, nodes...) {
-			c, err := s.Credential(ctx, key)
-			if errors.Is(err, state.ErrNotFound) || err == nil && c.ExpiresAt <= identity.At(time.Now()) {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-			return identity.ParseCredential(c.Credential)
-		}
-		return nil, absent(fmt.Sprintf("there is no credential about %v from %v in the scope %q that is in force", subject, key.Issuer, t.scope))
+		return identity.ParseCredential(c.Credential)
 	}
+	return nil, absent(fmt.Sprintf("there is no credential about %v from %v in the scope %q that is in force", subject, key.Issuer, t.scope))
 }

@@ -40,7 +40,8 @@ type resource struct {
 	view   any     // what to tell about it; nil if nobody asks
 	warden *warden // decides on who uses it; nil: nobody is asked
 
-	traffic *traffic // of an inlet or outlet
+	traffic  *traffic // of an inlet or outlet
+	restored bool     // with Node.mu: nobody has asked for it since the node was started
 }
 
 // newResource returns a resource whose run is called with a context that ends

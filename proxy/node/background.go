@@ -53,9 +53,13 @@ type BackgroundOptions struct {
 	ChannelListener *ChannelListenerOptions
 	// Trust is whose credentials are believed, and which are presented.
 	Trust Trust
+	// Projects finds the nodes of projects; nil: there are none.
+	Projects Projects
 	// Rendezvous, host:port, is the server with which inlets of this node and of
 	// others find paths over UDP to each other; empty: there are none.
 	Rendezvous string
+	// Server is the project that the node serves, and then nothing else; nil: none.
+	Server *ProjectServer
 	// InMemory says that the node ends with a command: nothing of it is stored,
 	// and nothing is restored.
 	InMemory bool
@@ -73,6 +77,7 @@ type Background struct {
 	addr  string
 
 	started time.Time
+	serving *projectServing // nil: it serves no project
 
 	ending sync.Once
 	change sync.Mutex // held while resources are made or removed
@@ -101,7 +106,7 @@ func StartBackground(ctx context.Context, o BackgroundOptions) (*Background, err
 		conns: make(map[tunnel.Address]*connection), channels: make(map[tunnel.Address]*channel),
 		n: &Node{
 			name: o.Name, log: o.Log, router: tunnel.NewRouter(), budget: new(portal.Budget), life: life,
-			rendezvous: o.Rendezvous,
+			rendezvous: o.Rendezvous, projects: o.Projects,
 		},
 	}
 	b.n.allowed.Anyone, b.n.cutOff = true, b.hangUp
@@ -118,6 +123,13 @@ func (b *Background) start(ctx context.Context) error {
 	}
 	if err := b.identify(ctx); err != nil {
 		return err
+	}
+	if b.opt.Server != nil {
+		var err error
+		if b.serving, err = newProjectServing(ctx, b.n, b.store, *b.opt.Server); err != nil {
+			return err
+		}
+		b.opt.Trust = b.serving.trust()
 	}
 	if err := errors.Join(b.trust(), b.n.start()); err != nil {
 		return err
@@ -142,6 +154,11 @@ func (b *Background) start(ctx context.Context) error {
 	}
 	if b.opt.InMemory {
 		return nil
+	}
+	if b.serving != nil {
+		if err := b.announceProject(ctx); err != nil {
+			return err
+		}
 	}
 	if err := b.defaultPolicies(ctx); err != nil {
 		return err
@@ -194,6 +211,9 @@ func (b *Background) storedIdentity(ctx context.Context) (*identity.Identity, er
 }
 
 func (b *Background) startServices(ctx context.Context) error {
+	if b.serving != nil {
+		return b.serveProject(ctx)
+	}
 	if !b.opt.NoDefaultServices {
 		return b.startDefaults()
 	}
@@ -297,6 +317,9 @@ func (b *Background) shutdown(drain time.Duration) {
 		stop(ctx, []*Node{b.n})
 		stopAll(ctx, ends)
 		b.leaveAll()
+		if b.serving != nil {
+			b.serving.close()
+		}
 		b.end()
 		b.n.wg.Wait()
 	})
@@ -454,7 +477,15 @@ func (b *Background) restoreOne(ctx context.Context, r state.Resource) error {
 	case state.KindTCPOutlet:
 		return restored(r, func(o OutletOptions) error { _, err := b.CreateOutlet(ctx, o); return err })
 	case state.KindRelay:
-		return restored(r, func(o RelayOptions) error { _, err := b.CreateRelay(ctx, o); return err })
+		return restored(r, func(o RelayOptions) error {
+			_, err := b.CreateRelay(ctx, o)
+			b.n.mu.Lock()
+			defer b.n.mu.Unlock()
+			if made := b.n.resources[relayKey(o.Name)]; made != nil {
+				made.restored = true
+			}
+			return err
+		})
 	case state.KindTCPListener:
 		return restored(r, func(addr string) error { _, err := b.CreateListener(ctx, addr); return err })
 	case state.KindSecureChannelListener:

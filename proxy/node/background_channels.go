@@ -54,7 +54,7 @@ func (b *Background) CreateChannel(ctx context.Context, o ChannelOptions) (Chann
 	if last := &hops[len(hops)-1]; last.Kind == multiaddr.HopService {
 		last.Kind = multiaddr.HopSecure
 	}
-	if hops[len(hops)-1].Kind != multiaddr.HopSecure {
+	if k := hops[len(hops)-1].Kind; k != multiaddr.HopSecure && k != multiaddr.HopProject {
 		return ChannelInfo{}, fmt.Errorf("%w: the address does not end with a channel listener", ErrBadRequest)
 	}
 	cfg, err := b.channelConfig(ctx, o.Identity)
@@ -77,13 +77,13 @@ func (b *Background) CreateChannel(ctx context.Context, o ChannelOptions) (Chann
 	if err != nil {
 		return ChannelInfo{}, err
 	}
-	return b.keepChannel(w, hops, o)
+	return b.keepChannel(w, o)
 }
 
-func (b *Background) keepChannel(w *way, hops []multiaddr.Hop, o ChannelOptions) (ChannelInfo, error) {
+func (b *Background) keepChannel(w *way, o ChannelOptions) (ChannelInfo, error) {
 	s := w.dug[len(w.dug)-1]
 	c := &channel{way: w, ended: make(chan struct{}), info: ChannelInfo{
-		Address: s.Address(), Route: channelRoute(w, hops), Peer: s.Peer(), Authorized: o.Authorized, Flow: flowID(),
+		Address: s.Address(), Route: channelRoute(w), Peer: s.Peer(), Authorized: o.Authorized, Flow: flowID(),
 	}}
 	ctx, stop := context.WithCancel(b.n.life)
 	c.stop = stop
@@ -115,9 +115,9 @@ func (b *Background) keepChannel(w *way, hops []multiaddr.Hop, o ChannelOptions)
 
 // channelRoute is the way to the listener as routes are written: the link, and
 // what follows it.
-func channelRoute(w *way, hops []multiaddr.Hop) tunnel.Route {
+func channelRoute(w *way) tunnel.Route {
 	var all []tunnel.Address
-	for _, h := range hops {
+	for _, h := range w.steps {
 		switch {
 		case h.Kind != multiaddr.HopDial:
 			all = append(all, tunnel.LocalAddress(h.Value))

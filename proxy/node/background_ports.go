@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"ockam/config"
@@ -289,6 +290,11 @@ func (b *Background) CreateRelay(ctx context.Context, o RelayOptions) (RelayInfo
 		}
 		return r, err
 	})
+	if errors.Is(err, ErrExists) {
+		if had := b.takeRestored(o); had != nil {
+			r, err = had, nil
+		}
+	}
 	if err != nil {
 		return RelayInfo{}, err
 	}
@@ -298,6 +304,24 @@ func (b *Background) CreateRelay(ctx context.Context, o RelayOptions) (RelayInfo
 		cancel()
 	}
 	return relayInfo(r), nil
+}
+
+// takeRestored returns the relay that is asked for if the node has it only because
+// it had it before it was started: who makes all of a node anew asks for it once.
+func (b *Background) takeRestored(o RelayOptions) *resource {
+	b.n.mu.Lock()
+	defer b.n.mu.Unlock()
+	r := b.n.resources[relayKey(o.Name)]
+	if r == nil || !r.restored {
+		return nil
+	}
+	had := r.spec.(relayResource).options
+	had.Wait = o.Wait
+	if !reflect.DeepEqual(had, o) {
+		return nil
+	}
+	r.restored = false
+	return r
 }
 
 func relayInfo(r *resource) RelayInfo {
@@ -367,7 +391,7 @@ func (b *Background) channelConfig(ctx context.Context, name string) (*secure.Co
 	peers := b.n.channels
 	cfg := &secure.Config{
 		Router: peers.Router, Identity: peers.Identity, Histories: peers.Histories, Attributes: peers.Attributes, Ordered: true,
-		Authorities: peers.Authorities, Credential: peers.Credential,
+		Authorities: peers.Authorities, Credential: peers.Credential, Disbelieved: peers.Disbelieved,
 	}
 	if name == "" {
 		return cfg, nil

@@ -7,6 +7,7 @@ import (
 
 	"ockam/proxy/state"
 	"ockam/tunnel/identity"
+	"ockam/tunnel/multiaddr"
 	"ockam/tunnel/policy"
 	"ockam/tunnel/secure"
 	"ockam/tunnel/service"
@@ -21,22 +22,34 @@ type Trust struct {
 	// Authority is the issuer whose credentials are believed.
 	Authority *identity.History
 	// Scope names the stored credentials, issued by the authority, that the node
-	// presents. Empty: it presents none.
+	// presents. Empty: it presents none, unless there is a Route.
 	Scope string
+	// Route leads to the channel listener of the authority (/dnsaddr/HOST/tcp/PORT/
+	// service/api), which is asked for credentials, each time before the one before
+	// ends. They are stored in the scope. Nil: nobody is asked.
+	Route multiaddr.Addr
 }
 
 // trust makes the node's channels follow the options.
 func (b *Background) trust() error {
 	b.n.echo = b.warden(Resource{policy.Echoer, service.EchoName}, false)
+	name := b.opt.Name
+	if b.opt.InMemory {
+		name = "" // the credential is good for the next command as well
+	}
+	t := b.opt.Trust
+	if err := errors.Join(b.n.trust(t.Authority), b.n.join(t, b.store, name)); err != nil {
+		return err
+	}
 	b.n.channels.Credential = b.presents(b.n.identity)
-	return b.n.trust(b.opt.Trust.Authority)
+	return nil
 }
 
 // presents returns what gives the credential that channels in the name of id
-// present; nil if they present none.
+// present; nil if they present none, or what the authority is asked for.
 func (b *Background) presents(id *identity.Identity) func() (*identity.Credential, error) {
 	t := &b.opt.Trust
-	if t.Authority == nil || t.Scope == "" {
+	if t.Authority == nil || t.Scope == "" || t.Route != nil {
 		return nil
 	}
 	return func() (*identity.Credential, error) {

@@ -36,8 +36,8 @@ var layers = map[string]string{
 
 	"proxy":            row2,
 	"relay":            row2,
+	"proxy/project":    "tunnel/identity tunnel/multiaddr",
 	"tunnel/authority": row2,
-	"proxy/project":    row2,
 
 	"tunnel/api":      row1 + " tunnel/identity tunnel/vault",
 	"tunnel/portal":   row1,
@@ -58,6 +58,8 @@ var layers = map[string]string{
 	"tunnel/multiaddr": "",
 	"tunnel/policy":    "",
 	"tunnel/wire":      "",
+
+	"tunnel/authority/authoritytest": "tunnel/authority tunnel/identity",
 
 	"proxy/node/e2e": "", // tests of the finished program
 }

@@ -36,12 +36,17 @@ type Node struct {
 	authority *identity.History    // whose credentials are believed; nil: nobody's
 	echo      *warden              // of the echo service
 	echoGate  tunnel.Gate          // of the echo service; nil lets all pass
+	echoing   *tunnel.Registration // of the echo service
+	freely    *tunnel.Group        // may use echo whatever the policy says; nil: nobody
 	cutOff    func(*tunnel.Origin) // ends a link or channel; nil: hangUp
 	// rendezvous is the server that finds paths over UDP, empty: there are none.
 	rendezvous string
 	self       string // where the node itself can be dialed, empty if it cannot
 
 	identifiers map[string]string // of all nodes of the configuration
+
+	members  *membership // presents credentials; nil: none
+	projects Projects    // nil: there are none
 
 	// life ends when everything is to end at once; accepting ends before, so
 	// that what is under way can be drained.
@@ -119,6 +124,7 @@ func (n *Node) start() error {
 	}
 	echo.Open(n.reached)
 	echo.Open(n.dialed)
+	n.echoing = echo
 	return nil
 }
 
@@ -135,15 +141,21 @@ func (n *Node) listen() error {
 
 // channelListener returns a listener that is open to nobody yet.
 func (n *Node) channelListener(cfg secure.Config, name string) *secure.Listener {
+	member := n.members.accepting(&cfg)
 	return &secure.Listener{
 		Config: cfg, Name: name, Group: n.behind,
 		Opened: func(c *secure.Channel) {
 			n.log.Debug("channel opened", zap.Stringer("peer", c.Peer()))
 			n.accept(c.Origin(), c.Close)
-			n.wg.Go(func() { n.watchAccepted(c) })
+			member.add(c)
+			n.wg.Go(func() {
+				member.present(c) // if there is another one meanwhile
+				n.watchAccepted(c)
+			})
 		},
 		Closed: func(c *secure.Channel, err error) {
 			n.log.Debug("channel closed", zap.Stringer("peer", c.Peer()), zap.Error(err))
+			member.forget(c)
 			n.forget(c.Origin())
 		},
 		Refused: func(err error) { n.log.Warn("channel refused", zap.String("node", n.name), zap.Error(err)) },

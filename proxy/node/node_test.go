@@ -38,12 +38,14 @@ type run struct {
 
 func start(t *testing.T, f *config.File, store *state.Store) *run {
 	t.Helper()
+	return startWith(t, f, node.Options{Store: func() (*state.Store, error) { return store, nil }})
+}
+
+func startWith(t *testing.T, f *config.File, opt node.Options) *run {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &run{t: t, cancel: cancel, done: make(chan error, 1), more: make(chan struct{})}
-	opt := node.Options{
-		Status: r.event,
-		Store:  func() (*state.Store, error) { return store, nil },
-	}
+	opt.Status = r.event
 	go func() { r.done <- node.Run(ctx, f, opt, 2*time.Second) }()
 	t.Cleanup(r.stop)
 	return r

@@ -26,6 +26,10 @@ type Options struct {
 	// Store opens the state; it is called once, and only when some node is not
 	// ephemeral. Whoever gives it closes what it returned, after Run.
 	Store func() (*state.Store, error)
+	// Projects finds the nodes of projects; nil: there are none.
+	Projects Projects
+	// Trust, if set, says whose credentials a node believes, and which it presents.
+	Trust func(context.Context, *config.Node) (Trust, error)
 	// Ready, if set, is called when everything has been started.
 	Ready func()
 }
@@ -92,12 +96,9 @@ func (r *runner) makeNodes(ctx context.Context, f *config.File) ([]*Node, error)
 	for _, c := range f.Nodes {
 		n := &Node{
 			name: c.Name, log: r.opt.Log, status: r.opt.Status, router: tunnel.NewRouter(),
-			identifiers: identifiers, budget: new(portal.Budget), life: r.life,
+			identifiers: identifiers, budget: new(portal.Budget), life: r.life, projects: r.opt.Projects,
 		}
-		if err := r.identify(ctx, n, c); err != nil {
-			return nil, fmt.Errorf("node %s: %w", c.Name, err)
-		}
-		if err := n.trust(c.Authority); err != nil {
+		if err := errors.Join(r.identify(ctx, n, c), r.trust(ctx, n, c)); err != nil {
 			return nil, fmt.Errorf("node %s: %w", c.Name, err)
 		}
 		identifiers[c.Name] = n.identity.Identifier().String()
@@ -109,6 +110,28 @@ func (r *runner) makeNodes(ctx context.Context, f *config.File) ([]*Node, error)
 		}
 	}
 	return nodes, nil
+}
+
+// trust makes the channels of n follow the options.
+func (r *runner) trust(ctx context.Context, n *Node, c *config.Node) error {
+	if n.identity == nil { // there is an error already
+		return nil
+	}
+	t := Trust{}
+	if r.opt.Trust != nil {
+		var err error
+		if t, err = r.opt.Trust(ctx, c); err != nil {
+			return err
+		}
+	}
+	if t.Authority == nil {
+		t.Authority = c.Authority
+	}
+	store := r.store
+	if c.Ephemeral {
+		store = nil
+	}
+	return errors.Join(n.trust(t.Authority), n.join(t, store, c.Name))
 }
 
 func (r *runner) applyAll(ctx context.Context, f *config.File, nodes []*Node) error {

@@ -49,14 +49,16 @@ type way struct {
 	path  tunnel.Path
 	rest  tunnel.Route
 	group *tunnel.Group // of its links and channels, if the far end may reach something here
+	steps []step        // what led here
 	link  *tunnel.Link
 	hole  *puncture.Puncture // below the channels, in place of a link
 	dug   []*secure.Channel  // opened on the way
 	took  time.Duration      // to dial the link: a round trip or more
 	wg    sync.WaitGroup     // the link's reader
 
-	node *Node // that counts it, once it is established
-	mute bool  // the far end has let us in, and its echo is not for us
+	members *membership // whose credentials dug presents
+	node    *Node       // that counts it, once it is established
+	mute    bool        // the far end has let us in, and its echo is not for us
 
 	doubts     chan struct{}   // holds a token when somebody waits in vain
 	superseded context.Context // ends when another way has taken its place
@@ -103,9 +105,7 @@ func (w *way) leave() {
 		drain = func() { _ = w.link.Drain(ctx) }
 	}
 	drain() // so that there is room for the channels' last message
-	for _, c := range slices.Backward(w.dug) {
-		c.Close()
-	}
+	w.closeChannels()
 	if w.link != nil {
 		w.link.Shutdown(ctx)
 	} else {
@@ -120,9 +120,7 @@ func (w *way) leave() {
 func (w *way) close() {
 	w.node.uncount(w)
 	w.supersede()
-	for _, c := range slices.Backward(w.dug) {
-		c.Close()
-	}
+	w.closeChannels()
 	if w.link != nil {
 		w.link.Close()
 	}
@@ -130,6 +128,13 @@ func (w *way) close() {
 		w.hole.Close()
 	}
 	w.wg.Wait()
+}
+
+func (w *way) closeChannels() {
+	for _, c := range slices.Backward(w.dug) {
+		w.members.forget(c)
+		c.Close()
+	}
 }
 
 // connect establishes the way to a target. Its peer decides on the identity at the far
@@ -170,13 +175,11 @@ type target struct {
 }
 
 func (n *Node) follow(ctx context.Context, w *way, to target) error {
-	last := -1
-	for i, h := range to.hops {
-		if h.Kind == multiaddr.HopSecure {
-			last = i
-		}
+	var err error
+	if w.steps, err = n.steps(ctx, to); err != nil {
+		return err
 	}
-	for i, h := range to.hops {
+	for _, h := range w.steps {
 		switch h.Kind {
 		case multiaddr.HopDial:
 			if err := n.dial(ctx, w, h.Value); err != nil {
@@ -185,11 +188,7 @@ func (n *Node) follow(ctx context.Context, w *way, to target) error {
 		case multiaddr.HopService:
 			w.rest = w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(h.Value)))
 		case multiaddr.HopSecure:
-			authorize := to.peer
-			if i != last {
-				authorize = nil
-			}
-			if err := n.secure(ctx, w, to, h.Value, authorize); err != nil {
+			if err := n.secure(ctx, w, to, h.Value, h.peer); err != nil {
 				return err
 			}
 		default:
@@ -255,11 +254,18 @@ func (n *Node) secure(ctx context.Context, w *way, to target, name string, autho
 		cfg = *to.channels
 	}
 	cfg.Authorize, cfg.Group = authorize, w.group
+	member, err := n.members.dialing(ctx, &cfg)
+	if err != nil {
+		return err
+	}
+	w.members = n.members
 	route := w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(name)))
 	for wait := firstHandshake + dialTimes*w.took; ; wait *= 2 {
 		c, err := n.handshake(ctx, &cfg, w.path, route, wait)
 		if err == nil {
 			w.path, w.rest, w.dug = c, tunnel.Route{}, append(w.dug, c)
+			member.add(c)
+			member.present(c) // if there is another one meanwhile
 			return nil
 		}
 		if !errors.Is(err, secure.ErrTimeout) || ctx.Err() != nil || w.path.Origin().Err() != nil {

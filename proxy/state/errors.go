@@ -73,8 +73,8 @@ func isFileError(err error) bool {
 type ItemError struct {
 	// Err is ErrNotFound, ErrExists, ErrInUse or ErrRunning.
 	Err error
-	// Kind is "identity", "vault", "node", "credential", "policy", a kind of
-	// resource, or "file".
+	// Kind is "identity", "vault", "node", "project", "credential", "policy", a
+	// kind of resource, or "file".
 	Kind string
 	// Name is the name of the thing; empty means the default one.
 	Name string
@@ -123,7 +123,9 @@ func (e *HeldError) Unwrap() error { return ErrRunning }
 func notFound(kind, name string) error {
 	e := &ItemError{Err: ErrNotFound, Kind: kind, Name: name}
 	switch {
-	case kind != kindIdentity && kind != kindVault && kind != kindNode:
+	case kind == kindProject && name == "":
+		e.Advice = "import one: ockam project import --project-file FILE"
+	case kind != kindIdentity && kind != kindVault && kind != kindNode && kind != kindProject:
 	case name == "":
 		e.Advice = fmt.Sprintf("make one: ockam %s create NAME", kind)
 	default:
@@ -141,4 +143,5 @@ const (
 	kindIdentity = "identity"
 	kindVault    = "vault"
 	kindNode     = "node"
+	kindProject  = "project"
 )

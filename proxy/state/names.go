@@ -64,12 +64,12 @@ func (s *Store) deleteNamed(ctx context.Context, tx *sql.Tx, kind string, sequen
 // ensureDefault makes the first of a kind the default if none is. The node of
 // a command that will end is none for others.
 func ensureDefault(ctx context.Context, tx *sql.Tx, kind string) error {
-	which := ""
+	which, first := "", "sequence"
 	if kind == kindNode {
-		which = " WHERE in_memory = 0"
+		which, first = " WHERE in_memory = 0", "is_authority, sequence"
 	}
-	_, err := tx.ExecContext(ctx, "UPDATE "+kind+" SET is_default = 1 WHERE sequence = (SELECT min(sequence) FROM "+kind+which+
-		") AND NOT EXISTS (SELECT 1 FROM "+kind+" WHERE is_default = 1)")
+	_, err := tx.ExecContext(ctx, "UPDATE "+kind+" SET is_default = 1 WHERE sequence = (SELECT sequence FROM "+kind+which+
+		" ORDER BY "+first+" LIMIT 1) AND NOT EXISTS (SELECT 1 FROM "+kind+" WHERE is_default = 1)")
 	return err
 }
 

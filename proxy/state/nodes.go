@@ -101,7 +101,8 @@ func nodes(ctx context.Context, q querier) (all []Node, err error) {
 }
 
 // CreateNode stores a node and returns it as it is stored, with the time of
-// its creation if n has none. The first one is the default whatever n says.
+// its creation if n has none. The first one is the default whatever n says; an
+// authority only until there is another node.
 // The error is ErrExists when the name is taken, and ErrNotFound when there is
 // no such identity.
 func (s *Store) CreateNode(ctx context.Context, n Node) (*Node, error) {
@@ -124,6 +125,11 @@ func (s *Store) CreateNode(ctx context.Context, n Node) (*Node, error) {
 			VALUES (?, 0, 0, 0, '', '', 0, '', 0, '', ?, 0)`, n.Name, n.Created.Unix())
 		if err != nil {
 			return err
+		}
+		if !n.Authority && !n.InMemory { // commands do not talk to an authority
+			if _, err := tx.ExecContext(ctx, "UPDATE node SET is_default = 0 WHERE is_authority = 1"); err != nil {
+				return err
+			}
 		}
 		if err := writeNode(ctx, tx, &n); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // headerSize is the length in bytes of the header of a SQLite database.
@@ -92,6 +93,39 @@ func apply(ctx context.Context, tx *sql.Tx, migrations []string, version int) er
 // that through SQLite: closing a file of one's own opening would end the locks
 // that this process may hold on the database.
 func checkOwner(ctx context.Context, path string) error {
+	err := checkOwnerOnce(ctx, path)
+	for range ownerTries {
+		if !errors.Is(err, errNotSQLite) || !sleep(ctx, ownerPause) {
+			break
+		}
+		err = checkOwnerOnce(ctx, path)
+	}
+	return err
+}
+
+// A database that is read without locks may look damaged while another process
+// moves what it has written into it: it is looked at again, ownerTries times.
+const (
+	ownerTries = 10
+	ownerPause = 20 * time.Millisecond
+)
+
+// errNotSQLite tells the error of foreign for notSQLite from others.
+var errNotSQLite = errors.New(notSQLite)
+
+// sleep waits for d, and reports whether ctx has not ended meanwhile.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func checkOwnerOnce(ctx context.Context, path string) error {
 	if info, err := os.Stat(path); err != nil {
 		return explain(path, err)
 	} else if !info.Mode().IsRegular() || info.Size() == 0 {
@@ -117,7 +151,7 @@ func checkOwner(ctx context.Context, path string) error {
 	case err != nil && (ctx.Err() != nil || !isNoDatabase(err)):
 		return explain(path, err)
 	case err != nil:
-		return foreign(path, notSQLite)
+		return passing{foreign(path, notSQLite)}
 	}
 	const query = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'"
 	if err := db.QueryRowContext(ctx, query).Scan(&reference); err == nil && reference > 0 {
@@ -125,6 +159,11 @@ func checkOwner(ctx context.Context, path string) error {
 	}
 	return foreign(path, "it belongs to another program")
 }
+
+// passing is the error of a database that is none, perhaps only at the moment.
+type passing struct{ error }
+
+func (p passing) Unwrap() []error { return []error{p.error, errNotSQLite} }
 
 func foreign(path, why string) error {
 	return fmt.Errorf("state: %s: %w: %s: set OCKAM_HOME to another folder, or move the file away", path, ErrForeign, why)

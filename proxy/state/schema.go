@@ -118,4 +118,39 @@ CREATE TABLE credential (
 	PRIMARY KEY (node, issuer, scope, subject)
 ) STRICT;
 `,
+	// 3: projects, authorities
+	`
+CREATE TABLE project (
+	sequence   INTEGER PRIMARY KEY AUTOINCREMENT,
+	id         TEXT NOT NULL UNIQUE,
+	name       TEXT NOT NULL UNIQUE,
+	record     TEXT NOT NULL, -- JSON, with the keys of the reference implementation
+	is_default INTEGER NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX one_default_project ON project (is_default) WHERE is_default = 1;
+
+CREATE TABLE authority_member (
+	authority   TEXT NOT NULL, -- its identifier
+	identifier  TEXT NOT NULL,
+	attributes  BLOB NOT NULL, -- as in a credential
+	added_by    TEXT NOT NULL,
+	added_at    INTEGER NOT NULL, -- seconds since 1970
+	pre_trusted INTEGER NOT NULL, -- whether it stands in the authority's configuration
+	PRIMARY KEY (authority, identifier)
+) STRICT;
+
+CREATE TABLE authority_token (
+	authority  TEXT NOT NULL,
+	code       BLOB NOT NULL, -- SHA-256 of it
+	reference  TEXT NOT NULL,
+	issued_by  TEXT NOT NULL,
+	created    INTEGER NOT NULL, -- seconds since 1970
+	expires    INTEGER NOT NULL,
+	uses       INTEGER NOT NULL, -- that are left
+	attributes BLOB NOT NULL,
+	PRIMARY KEY (authority, code)
+) STRICT;
+CREATE INDEX authority_token_expires ON authority_token (authority, expires);
+`,
 }

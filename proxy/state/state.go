@@ -1,11 +1,12 @@
-// Package state keeps identities, credentials, members, settings in SQLite.
+// Package state keeps identities, credentials, members, settings in SQLite, and
+// members also in PostgreSQL ([Postgres]).
 //
 // One database in one folder, the home, is shared by all processes that use
 // it; what a call has reported as done survives a crash at any later moment.
 // [Store] implements the storage interfaces that stand beside their users:
 // vault.Secrets, identity.Histories, identity.PurposeKeys and
 // identity.AttributeStore. Beside them it keeps the named vaults, the nodes
-// that run in the background with what they restore, and credentials.
+// that run in the background with what they restore, projects, and credentials.
 //
 // Secret keys lie as they are in the database, or in the files of further
 // vaults; these belong to their owner alone. They never appear in an error. It is not the job of this package to

@@ -37,7 +37,12 @@ const (
 	AttributeCertificate = "ockam-tls-certificate"
 )
 
-// Errors of a Store.
+// MaxAttributes is the largest size in bytes of a member's attributes, encoded as
+// in a credential with what the authority adds: a credential must fit into a
+// handshake message of 65,535 bytes, beside the history and the key of its bearer.
+const MaxAttributes = 60 << 10
+
+// Errors of a Store. Whatever else it returns is about the database.
 var (
 	// ErrNotMember means that there is no such member.
 	ErrNotMember = errors.New("authority: not a member")
@@ -46,9 +51,6 @@ var (
 	// ErrUnknownCode means that the code was never issued, or has expired or
 	// been used up.
 	ErrUnknownCode = errors.New("authority: unknown enrollment code")
-	// ErrPreTrusted means that the member stands in the authority's configuration
-	// and cannot be deleted.
-	ErrPreTrusted = errors.New("authority: the member is pre-trusted")
 )
 
 // A Member is somebody who gets credentials.
@@ -72,28 +74,33 @@ type Token struct {
 	Attributes map[string]string
 }
 
-// A Store keeps members and tokens. Several authorities may share one. Each
-// method is one transaction; what it has confirmed survives a crash. It is safe
-// for concurrent use.
+// A Store keeps the members and tokens of one authority. Each method is one
+// transaction; what it has confirmed survives a crash. It is safe for concurrent
+// use, also by several processes that run the same authority.
+//
+// What goes in and what comes out is shared with nobody: a store copies.
 type Store interface {
 	// Member returns a member, or ErrNotMember.
 	Member(ctx context.Context, id identity.Identifier) (Member, error)
-	// Members returns all members, ordered by identifier.
-	Members(ctx context.Context) ([]Member, error)
+	// Members returns the first n members with an identifier above after, in
+	// order of identifiers. The zero identifier is below all.
+	Members(ctx context.Context, after identity.Identifier, n int) ([]Member, error)
 	// MemberIDs returns the identifiers of all members, in order.
 	MemberIDs(ctx context.Context) ([]identity.Identifier, error)
 	// PutMember adds a member, or replaces attributes, AddedBy and AddedAt of the
-	// one there is; a pre-trusted one stays so.
+	// one there is; a pre-trusted one stays so. Member.PreTrusted is ignored.
 	PutMember(ctx context.Context, m Member) error
-	// DeleteMember deletes a member, if there is one. A pre-trusted one is
-	// ErrPreTrusted.
-	DeleteMember(ctx context.Context, id identity.Identifier) error
-	// SetPreTrusted replaces all pre-trusted members by these.
+	// DeleteMembers deletes members, if there are such. Pre-trusted ones stay.
+	DeleteMembers(ctx context.Context, ids ...identity.Identifier) error
+	// SetPreTrusted makes these the pre-trusted members, whatever their
+	// PreTrusted says, in place of the members of the same identifiers; all
+	// others that were pre-trusted are no members any more.
 	SetPreTrusted(ctx context.Context, members []Member) error
-	// PutToken stores a token.
+	// PutToken stores a new token.
 	PutToken(ctx context.Context, t Token) error
-	// Redeem makes by a member with the attributes of the token of the code, which
-	// has then one use less, all at now. It returns ErrAlreadyMember, without
-	// using the token, or ErrUnknownCode. Tokens that have expired are deleted.
+	// Redeem makes by a member with the attributes of the token of the code,
+	// added by who issued it, and takes one use from the token, all at now. It
+	// returns ErrAlreadyMember, without using the token, or ErrUnknownCode, also
+	// when it expires at now or before.
 	Redeem(ctx context.Context, code Code, by identity.Identifier, now identity.Timestamp) (Member, error)
 }

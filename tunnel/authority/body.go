@@ -123,7 +123,7 @@ func (v *Entries) Layout() api.Layout {
 	return api.Layout{
 		Append: func(b []byte) ([]byte, error) {
 			b = api.AppendHead(b, api.MajorMap, uint64(len(*v)))
-			ids := slices.SortedFunc(maps.Keys(*v), func(x, y identity.Identifier) int { return bytes.Compare(x[:], y[:]) })
+			ids := slices.SortedFunc(maps.Keys(*v), compare)
 			for _, id := range ids {
 				e := (*v)[id]
 				var err error

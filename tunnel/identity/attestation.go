@@ -165,7 +165,7 @@ func (a *Attestation) verifyTime(now time.Time) error {
 func verifyTime(created, expires Timestamp, now time.Time) error {
 	switch t := At(now); {
 	case created > t+clockTolerance:
-		return fmt.Errorf("made in the future, at %v", created.Time())
+		return fmt.Errorf("made in the future, at %v: %v ahead of the clock here", created.Time(), created.Time().Sub(t.Time()))
 	case expires < t:
 		return fmt.Errorf("%w at %v", ErrExpired, expires.Time())
 	}

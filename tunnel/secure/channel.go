@@ -27,6 +27,8 @@ type Channel struct {
 	opened func(*Channel)       // the listener's, called before the first frame
 	ended  func(*Channel, error)
 
+	presented atomic.Pointer[identity.Credential] // to the peer, last; nil: none
+
 	received atomic.Uint64 // frames opened; a listener closes channels where it stands still
 	closed   atomic.Bool
 
@@ -152,10 +154,18 @@ func (c *Channel) HandleMessage(m *tunnel.Message) error {
 // Present sends a credential to the peer, in place of the one it knows. The
 // peer says nothing about what it thinks of it.
 func (c *Channel) Present(cred *identity.Credential) error {
-	return c.control(appendRefresh(nil, &identity.Refresh{
+	err := c.control(appendRefresh(nil, &identity.Refresh{
 		History: c.cfg.Identity.History, Credentials: []*identity.Credential{cred},
 	}))
+	if err == nil {
+		c.presented.Store(cred)
+	}
+	return err
 }
+
+// Presented returns the credential that the peer was given last, by Present or in
+// the handshake; nil if there was none.
+func (c *Channel) Presented() *identity.Credential { return c.presented.Load() }
 
 // control sends a message about the channel itself.
 func (c *Channel) control(plaintext []byte) error {

@@ -109,7 +109,9 @@ func (e *endpoint) initiate(ctx context.Context, h *handshake, a *attempt) (*Cha
 	if err := send(under, onward, a.self, msg); err != nil {
 		return nil, err
 	}
-	return newChannel(a.cfg, r, under, onward), nil
+	c := newChannel(a.cfg, r, under, onward)
+	c.presented.Store(h.presented)
+	return c, nil
 }
 
 // lossOf returns why a handshake failed: the loss of the path says more than

@@ -271,6 +271,7 @@ func (l *Listener) respond(ctx context.Context, m *tunnel.Message) error {
 	if err == nil {
 		c := newChannel(&l.Config, r, under, route)
 		c.opened, c.ended, c.group = l.opened, l.closed, l.Group
+		c.presented.Store(h.presented)
 		c.remote, c.last, c.hops, c.follow = remote, lastHop(route), ret.WithoutLast(), true
 		err = c.start(e)
 	}

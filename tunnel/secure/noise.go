@@ -88,7 +88,8 @@ type handshake struct {
 	suite     *suite
 	static    noise.DHKey
 	ephemeral []byte
-	proof     []byte // our payload 2 or 3
+	proof     []byte               // our payload 2 or 3
+	presented *identity.Credential // in it; nil: none
 	state     *noise.HandshakeState
 	first     []byte // message 1 as the responder received it
 }
@@ -99,16 +100,16 @@ func newHandshake(cfg *Config, initiator bool) (*handshake, error) {
 		return nil, err
 	}
 	proof := identity.Proof{History: cfg.Identity.History, Attestation: attestation}
+	h := &handshake{initiator: initiator, suite: newSuite(cfg.Identity.Vault, key.Handle())}
 	if cfg.Credential != nil {
-		c, err := cfg.Credential()
-		if err != nil {
+		if h.presented, err = cfg.Credential(); err != nil {
 			return nil, fmt.Errorf("secure: credential to present: %w", err)
 		}
-		if c != nil {
-			proof.Credentials = []*identity.Credential{c}
-		}
 	}
-	h := &handshake{initiator: initiator, suite: newSuite(cfg.Identity.Vault, key.Handle()), proof: proof.Bytes()}
+	if h.presented != nil {
+		proof.Credentials = []*identity.Credential{h.presented}
+	}
+	h.proof = proof.Bytes()
 	if len(h.proof)+messageOverhead > maxHandshakeMessage {
 		return nil, fmt.Errorf("secure: history and credential take %d bytes: too many for a handshake", len(h.proof))
 	}

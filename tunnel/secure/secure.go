@@ -88,6 +88,10 @@ type Config struct {
 	Authorities []identity.Identifier
 	// Attributes stores what believed credentials say; nil: credentials are ignored.
 	Attributes identity.AttributeStore
+	// Disbelieved, if set, is told why a credential that a peer presents is not
+	// believed, where there are Authorities and Attributes. It is called on the
+	// goroutine of the handshake or of the link, and must return soon.
+	Disbelieved func(peer identity.Identifier, err error)
 	// Credential, if set, gives the credential to present. An error ends the handshake.
 	Credential func() (*identity.Credential, error)
 	// Now replaces time.Now if set.

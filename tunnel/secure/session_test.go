@@ -312,6 +312,9 @@ func (r *replay) initiatorFrame(outer, inner *secure.Channel) {
 		if err := c.Present(cred); err != nil {
 			r.t.Fatal(err)
 		}
+		if c.Presented() != cred {
+			r.t.Error("the credential presented last is another one")
+		}
 	case 2:
 		c.Close()
 	}

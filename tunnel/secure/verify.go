@@ -85,6 +85,9 @@ func (c *Config) storeAttributes(peer identity.Identifier, creds []*identity.Cre
 		if err == nil {
 			err = c.Attributes.PutAttributes(peer, data.Entry(c.now()))
 		}
+		if err != nil && c.Disbelieved != nil {
+			c.Disbelieved(peer, err)
+		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

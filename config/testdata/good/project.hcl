@@ -32,6 +32,7 @@ locals { members = { (node.app.identifier) = {}, "I11111111111111111111111111111
 node "third" {
   project "third" {
     listen  = "[::]:4002"
+    address = "2001:db8::1" # with the port of listen
     members = local.members
     authority {}
   }
@@ -42,5 +43,15 @@ node "app" {
   tcp_inlet "page" {
     from = "127.0.0.1:15432"
     to   = "/project/acme/service/page"
+  }
+}
+# Its address is for the node to find.
+node "unsaid" {
+  project "unsaid" { listen = "0.0.0.0:4005" }
+}
+node "named" {
+  project "named" {
+    listen  = "0.0.0.0:4006"
+    address = "relay.example.com"
   }
 }

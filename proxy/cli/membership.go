@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ockam/proxy/node"
+	"ockam/proxy/project"
+	"ockam/proxy/state"
+	"ockam/tunnel"
+	"ockam/tunnel/authority"
+	"ockam/tunnel/identity"
+	"ockam/tunnel/multiaddr"
+	"ockam/tunnel/secure"
+)
+
+// authorityTimeout bounds what a command asks an authority for.
+const authorityTimeout = 30 * time.Second
+
+// memberProject returns a project that is known here, the default one if name is
+// empty. Where the name "default" is none it means the default one too, so that
+// what is written for one machine holds on another.
+func (s *store) memberProject(ctx context.Context, name string) (*project.Record, error) {
+	known, err := s.Project(ctx, name)
+	if errors.Is(err, state.ErrNotFound) && name == "default" {
+		known, err = s.Project(ctx, "")
+	}
+	if err == nil {
+		return known.Record, nil
+	} else if !errors.Is(err, state.ErrNotFound) {
+		return nil, err
+	}
+	what := "There is no project on this machine"
+	if name != "" && name != "default" {
+		what = fmt.Sprintf("There is no project with name %q on this machine", name)
+	}
+	return nil, &failure{
+		code: codeNotFound, err: errors.New(what),
+		help: "Become a member with a ticket: ockam project enroll TICKET. Or import what is known of it: ockam project import --project-file project.json. Or make one: ockam project create default --listen HOST:PORT",
+	}
+}
+
+// scopeOf names the credentials of a project's members (Ockam protocol,
+// credentials, scopes).
+func scopeOf(rec *project.Record) string { return "project-member-" + rec.ID }
+
+// An authorityCall is a connection of this process to an authority, in the name
+// of an identity.
+type authorityCall struct {
+	*authority.Client
+	walker walker
+}
+
+func (a *authorityCall) close() { a.walker.close() }
+
+// callAuthority connects to the authority of a project. It must prove to be that.
+func (s *store) callAuthority(ctx context.Context, rec *project.Record, id *identity.Identity) (*authorityCall, error) {
+	if rec.Authority == nil || len(rec.AuthorityRoute) == 0 {
+		return nil, &failure{err: fmt.Errorf("nothing is known of the authority of the project %q", rec.Name), help: "Import a complete project file: ockam project import --project-file project.json"}
+	}
+	rec, err := s.nearby(ctx, rec)
+	if err != nil {
+		return nil, err
+	}
+	a := &authorityCall{walker: walker{router: tunnel.NewRouter()}}
+	want := rec.Authority.Identifier()
+	err = a.walker.through(ctx, rec.AuthorityRoute, &secure.Config{
+		Router: a.walker.router, Identity: id, Histories: s, Authorize: exactly(want),
+	})
+	if err != nil {
+		a.close()
+		return nil, passing(fmt.Errorf("the authority of the project %q at %s cannot be reached: %w", rec.Name, rec.AuthorityRoute, err))
+	}
+	a.Client = &authority.Client{Router: a.walker.router, Path: a.walker.path, Timeout: authorityTimeout}
+	return a, nil
+}
+
+// nearby returns rec with the ways by which a project is reached that a node of
+// this home serves: the address that others know may not lead back to the machine.
+func (s *store) nearby(ctx context.Context, rec *project.Record) (*project.Record, error) {
+	all, err := s.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		n := &all[i]
+		if !n.Authority || !n.Running() {
+			continue
+		}
+		o, err := settingsOf(n)
+		if err != nil || o.Server == nil || o.Server.Name != rec.Name {
+			continue
+		}
+		id, err := s.Named(ctx, n.Identity)
+		if err != nil || id.Identifier != rec.Identity {
+			continue
+		}
+		near := *rec
+		if near.AccessRoute, near.AuthorityRoute, err = node.ProjectRoutes(dialable(n.ListenerAddress)); err != nil {
+			return nil, err
+		}
+		return &near, nil
+	}
+	return rec, nil
+}
+
+// exactly admits one identity.
+func exactly(want identity.Identifier) func(identity.Identifier) error {
+	return func(got identity.Identifier) error {
+		if got != want {
+			return fmt.Errorf("%v answers there, in place of %v", got, want)
+		}
+		return nil
+	}
+}
+
+// through goes on along a route whose last part is a channel listener, and opens
+// a channel there. It must be the first thing that w does.
+func (w *walker) through(ctx context.Context, to multiaddr.Addr, cfg *secure.Config) error {
+	hops, err := to.Hops()
+	if err != nil {
+		return err
+	}
+	for i, h := range hops {
+		last := i == len(hops)-1
+		switch {
+		case h.Kind == multiaddr.HopDial:
+			err = passing(w.dial(ctx, h.Value))
+		case last && (h.Kind == multiaddr.HopService || h.Kind == multiaddr.HopSecure):
+			err = w.open(ctx, cfg, h.Value)
+		case h.Kind == multiaddr.HopService:
+			w.rest = w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(h.Value)))
+		default:
+			err = fmt.Errorf("%v %s cannot be followed", h.Kind, h.Value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open goes on through a channel to a listener.
+func (w *walker) open(ctx context.Context, cfg *secure.Config, listener string) error {
+	if w.path == nil {
+		return errors.New("there is no secure channel listener in this command")
+	}
+	channel, err := secure.Dial(ctx, cfg, w.path, w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(listener))))
+	if err != nil {
+		return err
+	}
+	w.path, w.rest = channel, tunnel.Route{}
+	return nil
+}
+
+// memberCredential returns the credential of an identity as a member of a
+// project: one that has been kept under a scope and is in force for a while, or a
+// new one.
+func (s *store) memberCredential(ctx context.Context, rec *project.Record, scope string, id *identity.Identity) (*identity.Credential, error) {
+	issuer := rec.Authority.Identifier()
+	if err := s.UpdateHistory(rec.Authority); err != nil && !errors.Is(err, identity.ErrOlderHistory) {
+		return nil, err
+	}
+	key := state.CredentialKey{Issuer: issuer, Subject: id.Identifier(), Scope: scope}
+	kept, err := s.Credential(ctx, key)
+	if err == nil && kept.ExpiresAt > identity.At(time.Now().Add(time.Minute)) {
+		return identity.ParseCredential(kept.Credential)
+	}
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return nil, err
+	}
+	a, err := s.callAuthority(ctx, rec, id)
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	cred, err := a.Issue(ctx)
+	if err != nil {
+		return nil, notMember(rec, id.Identifier(), err)
+	}
+	data, err := cred.Verify(identity.VerifyOptions{Histories: s, Authorities: []identity.Identifier{issuer}, Subject: &key.Subject})
+	if err != nil {
+		return nil, fmt.Errorf("what the authority of the project %q issued is not valid: %w", rec.Name, err)
+	}
+	return cred, s.PutCredential(ctx, state.StoredCredential{CredentialKey: key, Credential: cred.Bytes(), ExpiresAt: data.ExpiresAt})
+}
+
+// notMember says what to do when the authority refuses a credential.
+func notMember(rec *project.Record, id identity.Identifier, err error) error {
+	if !errors.Is(err, authority.ErrNotMember) {
+		return fmt.Errorf("the authority of the project %q: %w", rec.Name, err)
+	}
+	return &failure{
+		code: codeForbidden, err: fmt.Errorf("%v is not a member of the project %q: %w", id, rec.Name, err),
+		help: "Ask an enroller of the project for a ticket (ockam project ticket), then: ockam project enroll TICKET",
+	}
+}
