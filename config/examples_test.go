@@ -1,7 +1,9 @@
 package config_test
 
 import (
+	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"ockam/config"
@@ -92,5 +94,24 @@ func TestProjectExamples(t *testing.T) {
 	}
 	if want := "/project/default/service/forward_to_db/secure/api/service/postgres"; inlet.To.String() != want {
 		t.Errorf("the inlet leads to %s, want %s", inlet.To, want)
+	}
+}
+
+// TestDocumentation loads what docs/configuration.md shows.
+func TestDocumentation(t *testing.T) {
+	text, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	if len(blocks) < 2 {
+		t.Errorf("%d blocks found", len(blocks))
+	}
+	for _, b := range blocks {
+		if f, err := loadText(t, b[1]); err != nil {
+			t.Error(format(err))
+		} else if len(f.Warnings.Diagnostics) > 0 {
+			t.Errorf("warnings: %v", f.Warnings.Diagnostics)
+		}
 	}
 }
