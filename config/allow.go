@@ -167,11 +167,11 @@ func (b *block) addPolicy(a *Allow, text string, at hcl.Range, inList bool) {
 		b.errorf(at, "Bad policy", "%s %s", sentence(err), advice)
 	case in.Formula != nil && !b.believes:
 		b.errorf(at, "Nobody to believe", "Attributes are what an authority says about somebody, and the node believes none, so that this allows nobody. "+
-			"Give the node an authority (authority = file(\"authority.hex\")), or write an identifier, a list of them or \"anyone\".")
+			"Make the node a member of a project (project = \"NAME\"), give it an authority (authority = file(\"authority.hex\")), or write an identifier, a list of them or \"anyone\".")
 	default:
 		if !b.believes && in.Expr.NeedsAuthority() {
 			b.warnf(at, "Nobody to believe", "Attributes are what an authority says about somebody, and the node believes none: "+
-				"of a subject only subject.identifier is known. Give the node an authority: authority = file(\"authority.hex\").")
+				"of a subject only subject.identifier is known. Make the node a member of a project (project = \"NAME\"), or give it an authority (authority = file(\"authority.hex\")).")
 		}
 		a.policy = &Policy{Text: text, Expr: in.Expr}
 		return

@@ -33,8 +33,8 @@ func (l *loader) content(body hcl.Body, schema *hcl.BodySchema) *hcl.BodyContent
 
 // later are blocks of design and command line that this version lacks.
 var later = []string{
-	"authority", "credential", "influxdb_inlet", "influxdb_outlet", "kafka_inlet", "kafka_outlet", "metrics", "policy",
-	"project", "rendezvous", "udp_inlet", "udp_outlet",
+	"credential", "influxdb_inlet", "influxdb_outlet", "kafka_inlet", "kafka_outlet", "metrics", "policy",
+	"rendezvous", "udp_inlet", "udp_outlet",
 }
 
 // withHint adds to the library's message on an unknown block what is known
@@ -56,6 +56,8 @@ func (l *loader) withHint(d *hcl.Diagnostic, top bool) *hcl.Diagnostic {
 		d.Detail = fmt.Sprintf("Blocks of type %q come in a later version of this program.", name)
 	case name == "tcp_listener":
 		d.Detail = `Write: listener "tcp" { address = "HOST:PORT" }`
+	case name == "authority":
+		d.Detail = `An authority stands inside a project: project "NAME" { authority { … } }`
 	case name == "forwarder":
 		d.Detail = `Did you mean "relay"?`
 	}
@@ -193,7 +195,7 @@ func (b *block) count(name string) int {
 }
 
 // place returns an attribute that is a place in another node, with what has
-// to be done to get there. It begins with a connection.
+// to be done to get there. It begins with a connection, or at a project.
 func (b *block) place(name, example string) (multiaddr.Addr, []multiaddr.Hop, hcl.Range, bool) {
 	text, at, ok := b.text(name, example)
 	if !ok {
@@ -217,13 +219,19 @@ func (b *block) place(name, example string) (multiaddr.Addr, []multiaddr.Hop, hc
 		b.errorf(at, "Bad address", "%s A place in another node reads like %s.", sentence(err), example)
 		return nil, nil, at, false
 	}
-	for _, h := range hops {
-		if h.Kind == multiaddr.HopProject {
-			b.errorf(at, "Bad address", "Projects come in a later version of this program.")
+	for i, h := range hops {
+		switch {
+		case h.Kind == multiaddr.HopDial && i > 0:
+			b.errorf(at, "Bad address", "A connection is where a way begins; %q has something before it.", text)
+			return nil, nil, at, false
+		case h.Kind == multiaddr.HopProject && i > 0:
+			b.errorf(at, "Bad address", "A project is where a way begins: leave out what stands before /project/%s.", h.Value)
+			return nil, nil, at, false
+		case h.Kind == multiaddr.HopProject && !b.through(h.Value, at):
 			return nil, nil, at, false
 		}
 	}
-	if len(hops) == 0 || hops[0].Kind != multiaddr.HopDial {
+	if len(hops) == 0 || hops[0].Kind != multiaddr.HopDial && hops[0].Kind != multiaddr.HopProject {
 		b.errorf(at, "Bad address", "%q does not begin with the address of a node. Write, for example, %s.", text, example)
 		return nil, nil, at, false
 	}

@@ -37,6 +37,9 @@ func (l *loader) checkAddresses(f *File) {
 		for _, ln := range n.Listeners {
 			add(use{Socket{"tcp", ln.Address}, "listener", ln.Range})
 		}
+		if p := n.Project; p != nil {
+			add(use{Socket{"tcp", p.Listen}, "project", p.Range})
+		}
 		for _, in := range n.TCPInlets {
 			add(use{in.From, "tcp_inlet", in.Range})
 		}
@@ -72,8 +75,8 @@ func listenIP(host string) netip.Addr {
 	return ip.Unmap()
 }
 
-// A registration is a name at a relay: the address that is dialed, and the
-// name.
+// A registration is a name at a relay: the address that is dialed, or the
+// project, and the name.
 type registration struct{ address, name string }
 
 // checkRelays looks at relays and inlets that meet in this configuration: a
@@ -110,7 +113,11 @@ func (l *loader) checkOutlet(in *TCPInlet, owners map[registration]*Node) {
 	if len(in.To) < 4 {
 		return
 	}
-	last, way := in.To[len(in.To)-1], in.To[2:len(in.To)-1] // after host and port
+	start := 2 // after host and port
+	if in.To[0].Protocol == multiaddr.Project {
+		start = 1
+	}
+	last, way := in.To[len(in.To)-1], in.To[start:len(in.To)-1]
 	var owner *Node
 	for i, c := range way {
 		name, ok := strings.CutPrefix(c.Value, forwardTo)
@@ -143,11 +150,15 @@ func (l *loader) checkOutlet(in *TCPInlet, owners map[registration]*Node) {
 		didYouMean(last.Value, names, "%q"))
 }
 
-// dialed returns host:port of the connection that a place begins with.
+// dialed returns host:port of the connection that a place begins with, or what
+// no address is: the project.
 func dialed(a multiaddr.Addr) string {
 	hops, err := a.Hops()
 	if err != nil || len(hops) == 0 {
 		return ""
+	}
+	if hops[0].Kind == multiaddr.HopProject {
+		return "/project/" + hops[0].Value
 	}
 	return hops[0].Value
 }

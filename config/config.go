@@ -114,6 +114,7 @@ func (l *loader) file(bodies []hcl.Body) *File {
 	}
 	l.checkAddresses(f)
 	l.checkRelays(f)
+	l.checkMembers(f)
 	return f
 }
 

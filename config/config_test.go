@@ -147,6 +147,14 @@ func dump(b *strings.Builder, f *config.File) {
 		if n.Authority != nil {
 			fmt.Fprintf(b, "  authority: %s…\n", n.Authority.Identifier().String()[:5])
 		}
+		if m := n.Membership; m != nil {
+			fmt.Fprintf(b, "  member of %s: project %.20q, ticket %.10q, %s\n", m.Name, m.Project, m.Ticket, m.Range)
+		}
+		if p := n.Project; p != nil {
+			fmt.Fprintf(b, "  project %s, id %s: listen %s, address %q, authority %s for %s in %q\n", p.Name, p.ID, p.Listen, p.Address, p.AuthorityIdentity, p.Lifetime, p.Database)
+			members, err := p.Members.Resolve(map[string]string{"app": three})
+			fmt.Fprintf(b, "    members %v, %v; account authority %v, enforce %v\n", members, err, p.AccountAuthority != nil, p.EnforceAdminChecks)
+		}
 		if len(n.Services) > 0 {
 			fmt.Fprintf(b, "  services: %v\n", n.Services)
 		}

@@ -1,19 +1,14 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
-	"github.com/hashicorp/hcl/v2/hclwrite"
-	"github.com/zclconf/go-cty/cty"
 
 	"ockam/tunnel/multiaddr"
 )
@@ -49,6 +44,7 @@ func Convert(text string, o RecipeOptions) ([]byte, error) {
 	for _, s := range r.Steps {
 		c.take(s)
 	}
+	c.open()
 	c.fixPorts()
 	if len(c.mistakes) > 0 {
 		return nil, errors.Join(c.mistakes...)
@@ -82,6 +78,7 @@ type converter struct {
 // An hclNode is a block "node" that is to be written.
 type hclNode struct {
 	name, identity, listen string
+	project, ticket        string
 	line                   int
 	reached                bool // a route goes to it by its name
 	notes                  []string
@@ -93,6 +90,7 @@ type hclBlock struct {
 	kind, label string
 	notes       []string
 	attrs       [][2]string
+	allow       string // what the file says of it, empty if nothing
 }
 
 func (c *converter) errorf(s Step, format string, args ...any) {
@@ -113,12 +111,13 @@ func (c *converter) takeNodes(steps []Step, name string) {
 			c.errorf(s, "there is a node %q already", n.name)
 			continue
 		}
-		o := c.options(s, []string{"identity", "tcp-listener-address", "t"}, []string{
+		o := c.options(s, []string{"identity", "project", "tcp-listener-address", "t"}, []string{
 			"foreground", "f", "exit-on-eof", "e", "skip-is-running-check", "s", "child-process", "opentelemetry-context",
 		}, &n.notes)
 		if n.identity = o.Value("identity"); n.identity == "" {
 			n.notes = append(n.notes, "Its identity has its name; the reference takes the default one of the machine.")
 		}
+		n.project = o.Value("project")
 		for _, option := range []string{"t", "tcp-listener-address"} {
 			if o.Has(option) {
 				n.listen = o.Value(option)
@@ -168,8 +167,10 @@ func (c *converter) take(s Step) {
 		c.inlet(s)
 	case TCPOutletStep:
 		c.outlet(s)
+	case TicketStep:
+		c.ticket(s)
 	case PolicyStep:
-		c.errorf(s, "HCL has no policies in this version; it has allow = \"I…\", identifiers, in an outlet")
+		c.errorf(s, "HCL has no policies of their own: it has allow, identifiers or a policy, in each outlet and inlet")
 	default:
 		c.errorf(s, "HCL has nothing for it in this version")
 	}
@@ -224,11 +225,7 @@ func (c *converter) relay(s Step) {
 		b.label = "default"
 	}
 	at := o.Value("at")
-	if at == "" {
-		c.errorf(s, "without \"at\" it is at a project, which HCL has no word for in this version")
-		return
-	}
-	if !strings.Contains(at, "/") {
+	if at != "" && !strings.Contains(at, "/") {
 		at = "/node/" + at
 	}
 	at, ok := c.route(s, "at", at)
@@ -236,50 +233,55 @@ func (c *converter) relay(s Step) {
 	if !ok || n == nil {
 		return
 	}
-	b.attrs = [][2]string{{"at", at}}
-	if id := o.Value("authorized"); id != "" {
-		b.attrs = append(b.attrs, [2]string{"allow", id})
+	if at != "" && at != "/project/"+n.projectName() {
+		b.attrs = [][2]string{{"at", at}}
 	}
+	b.allow = o.Value("authorized")
 	n.blocks = append(n.blocks, b)
 }
 
 func (c *converter) inlet(s Step) {
 	b := hclBlock{kind: "tcp_inlet"}
-	o := c.options(s, []string{"alias", "at", "authorized", "from", "to"}, []string{
+	o := c.options(s, []string{"alias", "allow", "at", "authorized", "expression", "from", "to", "via"}, []string{
 		"connection-wait", "no-connection-wait", "retry-wait", "timeout",
 	}, &b.notes)
 	n := c.node(s)
-	to := o.Value("to")
-	if !strings.HasPrefix(to, "/") {
-		c.errorf(s, "without a whole route in \"to\" it leads through a project, which HCL has no word for in this version")
-		return
-	}
-	to, ok := c.route(s, "to", to)
+	to, relay, service, ok := c.inletTo(s, o, n)
 	if !ok || n == nil {
 		return
 	}
-	b.label = n.free("tcp_inlet", o.Value("alias"), "inlet")
-	from, allow := o.Value("from"), o.Value("authorized")
+	from, fallback := o.Value("from"), "inlet"
 	if from == "" {
 		from = "0"
 	}
-	if allow == "" {
-		allow = "anyone"
+	if relay != "" && service != "outlet" {
+		fallback = service
 	}
-	b.attrs = [][2]string{{"from", withHost(from)}, {"to", to}, {"allow", allow}}
+	b.label = n.free("tcp_inlet", o.Value("alias"), fallback)
+	b.attrs = [][2]string{{"from", withHost(from)}}
+	switch {
+	case relay == "":
+		b.attrs = append(b.attrs, [2]string{"to", to})
+	case service == b.label:
+		b.attrs = append(b.attrs, [2]string{"via", relay})
+	default:
+		b.attrs = append(b.attrs, [2]string{"via", relay}, [2]string{"service", service})
+	}
+	b.allow = cmp.Or(o.Value("authorized"), o.Value("allow"), o.Value("expression"))
 	n.blocks = append(n.blocks, b)
 }
 
 func (c *converter) outlet(s Step) {
-	b := hclBlock{kind: "tcp_outlet", attrs: [][2]string{{"to", ""}, {"allow", "anyone"}}}
-	o := c.options(s, []string{"at", "from", "to"}, nil, &b.notes)
+	b := hclBlock{kind: "tcp_outlet"}
+	o := c.options(s, []string{"allow", "at", "expression", "from", "to"}, nil, &b.notes)
 	n := c.node(s)
 	if n == nil {
 		return
 	}
 	from := o.Value("from")
 	b.label = n.free("tcp_outlet", from[strings.LastIndex(from, "/")+1:], "outlet")
-	b.attrs[0][1] = withHost(o.Value("to"))
+	b.attrs = [][2]string{{"to", withHost(o.Value("to"))}}
+	b.allow = cmp.Or(o.Value("allow"), o.Value("expression"))
 	n.blocks = append(n.blocks, b)
 }
 
@@ -328,61 +330,4 @@ func (c *converter) fixPorts() {
 		taken[fmt.Sprint(next)] = true
 		n.notes = append(n.notes, "Routes name it, so that it needs a port that is known; any free one will do.")
 	}
-}
-
-// write writes the file, and checks it as Load would.
-func (c *converter) write() ([]byte, error) {
-	f := hclwrite.NewEmptyFile()
-	comments(f.Body(), append([]string{"Made of " + filepath.Base(c.file) + ", for: ockam run FILE"}, c.notes...))
-	if len(c.order) == 0 {
-		return nil, fmt.Errorf("config: %s: there is nothing to run", c.file)
-	}
-	for _, n := range c.order {
-		f.Body().AppendNewline()
-		n.write(f.Body().AppendNewBlock("node", []string{n.name}).Body())
-	}
-	out := hclwrite.Format(f.Bytes())
-	return out, checkText(out, "converted.hcl")
-}
-
-func (n *hclNode) write(body *hclwrite.Body) {
-	comments(body, n.notes)
-	text := func(b *hclwrite.Body, name, value string) { b.SetAttributeValue(name, cty.StringVal(value)) }
-	if n.identity != "" {
-		text(body, "identity", n.identity)
-	}
-	comments(body, []string{"What the reference's nodes offer, besides echo, to whoever can connect."})
-	body.SetAttributeValue("services", cty.ListVal([]cty.Value{cty.StringVal("uppercase")}))
-	text(body.AppendNewBlock("listener", []string{"tcp"}).Body(), "address", n.listen)
-	text(body.AppendNewBlock("relay_service", nil).Body(), "allow", "anyone")
-	for _, e := range n.blocks {
-		inner := body.AppendNewBlock(e.kind, []string{e.label}).Body()
-		comments(inner, e.notes)
-		for _, attr := range e.attrs {
-			text(inner, attr[0], attr[1])
-		}
-	}
-}
-
-// comments writes a line each.
-func comments(body *hclwrite.Body, lines []string) {
-	for _, line := range lines {
-		line = strings.Join(strings.Fields(line), " ")
-		body.AppendUnstructuredTokens(hclwrite.Tokens{{Type: hclsyntax.TokenComment, Bytes: []byte("# " + line + "\n")}})
-	}
-}
-
-// checkText reports everything that is wrong with the text of a configuration.
-func checkText(src []byte, name string) error {
-	l := &loader{env: os.LookupEnv, files: map[string]*hcl.File{}, locals: map[string]*local{}, nodes: map[string]*nodeBlock{}}
-	f, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
-	l.diags, l.files[name] = diags, f
-	if !l.diags.HasErrors() {
-		l.file([]hcl.Body{f.Body})
-	}
-	if l.diags.HasErrors() {
-		l.diags = slices.DeleteFunc(l.diags, func(d *hcl.Diagnostic) bool { return d.Severity != hcl.DiagError })
-		return l.err()
-	}
-	return nil
 }

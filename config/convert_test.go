@@ -11,7 +11,7 @@ import (
 
 // TestConvert compares what becomes of files with golden ones, and loads it.
 func TestConvert(t *testing.T) {
-	for _, name := range []string{"node", "run"} {
+	for _, name := range []string{"node", "run", "project", "projects"} {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile("testdata/convert/" + name + ".yaml")
 			if err != nil {
@@ -23,6 +23,13 @@ func TestConvert(t *testing.T) {
 			}
 			golden(t, "testdata/convert/"+name+".golden", string(out))
 			path := filepath.Join(t.TempDir(), "x.hcl")
+			ticket, err := os.ReadFile("testdata/good/ticket.txt")
+			if err == nil {
+				err = os.WriteFile(filepath.Join(filepath.Dir(path), "my.ticket"), ticket, 0o600) // of which project.yaml tells
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
 			if err := os.WriteFile(path, out, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -38,12 +45,15 @@ func TestConvertMistakes(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"node options", "name: n\nproject: p\nhttp_server: true", []string{`n.yaml:2: node: HCL has no word for "project p"`, `n.yaml:3: node: HCL has no word for "http-server"`}},
+		{"node options", "name: n\nproject: p\nhttp_server: true", []string{`n.yaml:3: node: HCL has no word for "http-server"`}},
 		{"policies", "{policies: {resource: x, allow: a}}", []string{"n.yaml:1: policy: HCL has no policies"}},
-		{"through a project", "relay: r\ntcp-inlet: {via: r, to: x}", []string{`n.yaml:1: relay: without "at"`, `tcp-inlet: HCL has no word for "via r"`, `without a whole route in "to"`}},
-		{"tls", "{tcp-outlet: {to: 1, tls: true, allow: x}}", []string{`HCL has no word for "tls"`, `HCL has no word for "allow x"`}},
+		{"through a project, to nothing", "relay: r\ntcp-inlet: {via: r, to: x}", []string{"Unknown outlet"}},
+		{"via and a whole route", "tcp-inlet: {via: r, to: /project/p/service/x}", []string{"n.yaml:1: tcp-inlet: via is a part"}},
+		{"two projects", "relay: {at: /project/p}\nproject: q", []string{"Another project"}},
+		{"tls", "{tcp-outlet: {to: 1, tls: true}}", []string{`HCL has no word for "tls"`}},
+		{"a policy over nothing", "{tcp-outlet: {to: 1, allow: x and y}}", []string{"Nobody to believe"}},
 		{"kafka", "{kafka-outlet: {addr: x}}", []string{"kafka-outlet: HCL has nothing"}},
-		{"ticket", "{ticket: abc}", []string{"ticket: HCL has nothing"}},
+		{"ticket elsewhere", "{ticket: 'https://example.com/t'}", []string{"n.yaml:1: ticket: HCL takes a ticket or a file"}},
 		{"vaults", "{vaults: v}", []string{"vault: HCL has nothing"}},
 		{"another node", "{nodes: a, tcp-outlet: {to: 1, at: b}, tcp-inlet: {to: /node/c/service/x}}", []string{`the node "b" is not in the file`, `the node "c" is not in the file`}},
 		{"which node", "{nodes: [a, b], tcp-outlet: {to: 1}}", []string{"say which one"}},
@@ -70,6 +80,11 @@ func TestConvertMistakes(t *testing.T) {
 }
 
 func TestNodeRecipe(t *testing.T) {
+	text, err := os.ReadFile("testdata/good/ticket.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket := strings.TrimSpace(string(text))
 	for _, tt := range []struct {
 		name, text string
 		want       string
@@ -97,6 +112,48 @@ func TestNodeRecipe(t *testing.T) {
 			"relay --at=/ip4/192.0.2.1/tcp/4000/secure/api --authorized=" + one + " -- r\n" +
 			"tcp-inlet --alias=in --authorized=" + two + " --from=127.0.0.1:0 --to=/ip4/192.0.2.1/tcp/4000/secure/api/service/x\n" +
 			"tcp-outlet --from=db --to=127.0.0.1:5432"},
+		{name: "a member by a ticket", text: `node "n" {
+  ticket = "` + ticket + `"
+  relay "db" {}
+  relay_service {}
+  tcp_outlet "pg" { to = "127.0.0.1:5432" }
+  tcp_outlet "web" {
+    to    = "127.0.0.1:80"
+    allow = "web and not intern"
+  }
+  tcp_inlet "pg" {
+    from = "127.0.0.1:0"
+    via  = "db"
+  }
+}`, want: "ticket -- " + ticket + "\n" +
+			"node --identity=n --project=acme -- n\n" +
+			"relay --at=/project/acme -- db\n" +
+			"tcp-inlet --alias=pg --from=127.0.0.1:0 --to=/project/acme/service/forward_to_db/secure/api/service/pg\n" +
+			"tcp-outlet --from=pg --to=127.0.0.1:5432\n" +
+			"tcp-outlet --allow=web and not intern --from=web --to=127.0.0.1:80"},
+		{name: "a member of the default project", text: `node "n" {
+  relay "db" {}
+  tcp_inlet "in" {
+    from    = "127.0.0.1:0"
+    via     = "other"
+    service = "pg"
+  }
+}`, want: "node --identity=n -- n\nrelay -- db\ntcp-inlet --alias=in --from=127.0.0.1:0 --to=pg --via=other"},
+		{name: "a member by a record", text: `node "n" {
+  project = "{\"name\": \"acme\", \"identity\": \"I1\", \"access_route\": \"/x\"}"
+  relay "db" {}
+}`, want: "node --identity=n --project={\"name\": \"acme\", \"identity\": \"I1\", \"access_route\": \"/x\"} -- n\nrelay --at=/project/acme -- db"},
+		{name: "the node of a project", text: `node "n" {
+  project "acme" { listen = "127.0.0.1:4000" }
+}`, fails: []string{"ockam project create acme --listen 127.0.0.1:4000"}},
+		{name: "a member, open to anyone", text: `node "n" {
+  project = "acme"
+  relay_service { allow = "anyone" }
+  tcp_outlet "pg" {
+    to    = "127.0.0.1:5432"
+    allow = "anyone"
+  }
+}`, fails: []string{"cannot be open to anyone", "who have its credential"}},
 		{name: "what they cannot", text: `node "n" {
   ephemeral = true
   services  = ["hop"]

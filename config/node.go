@@ -25,7 +25,13 @@ type Node struct {
 	Ephemeral bool // the identity is made for this run, nothing is written
 	// Authority is the issuer whose credentials are believed; nil: nobody's. With
 	// one, blocks may do without allow: a credential is asked for then.
-	Authority    *identity.History
+	Authority *identity.History
+	// Membership is in which project the node is a member; nil: in none. Project
+	// is the one of which it is the node; nil: of none. Not both are there. With
+	// one of them, but for a Membership that only a whole way says, it is as with
+	// an authority.
+	Membership   *Membership
+	Project      *ProjectServer
 	Listeners    []*Listener
 	Relays       []*Relay
 	RelayService *RelayService // nil: other nodes cannot register names here
@@ -41,9 +47,10 @@ type Node struct {
 var services = []string{"echo", "hop", "uppercase"}
 
 var nodeSchema = &hcl.BodySchema{
-	Attributes: []hcl.AttributeSchema{{Name: "identity"}, {Name: "ephemeral"}, {Name: "authority"}, {Name: "services"}},
+	Attributes: []hcl.AttributeSchema{{Name: "identity"}, {Name: "ephemeral"}, {Name: "authority"}, {Name: "project"}, {Name: "services"}, {Name: "ticket"}},
 	Blocks: []hcl.BlockHeaderSchema{
 		{Type: "listener", LabelNames: []string{"transport"}},
+		{Type: "project", LabelNames: []string{"name"}},
 		{Type: "relay", LabelNames: []string{"name"}},
 		{Type: "relay_service"},
 		{Type: "tcp_inlet", LabelNames: []string{"name"}},
@@ -74,7 +81,8 @@ func (l *loader) addNode(hb *hcl.Block, s scope) *nodeBlock {
 		blocks: content.Blocks,
 		broken: len(l.diags) > before,
 	}
-	n.believes = content.Attributes["authority"] != nil
+	n.believes = content.Attributes["authority"] != nil || usesProject(content)
+	n.project = &projectUse{}
 	n.checkName()
 	l.nodes[name] = n
 	return n
@@ -97,12 +105,14 @@ func (n *nodeBlock) decodeListeners() {
 func (n *nodeBlock) decode() *Node {
 	n.decodeIdentity()
 	n.decodeAuthority()
+	n.decodeMembership()
+	n.decodeProject()
 	n.decodeServices()
 	seen := names{}
 	for _, hb := range n.blocks {
 		schema := schemas[hb.Type]
 		if schema == nil {
-			continue // a listener
+			continue // a listener, or the project
 		}
 		for _, b := range n.instances(hb, schema) {
 			if n.unique(seen, b) {
@@ -110,8 +120,9 @@ func (n *nodeBlock) decode() *Node {
 			}
 		}
 	}
+	n.endMembership()
 	if len(n.blocks) == 0 && n.attrs["services"] == nil && !n.broken {
-		n.errorf(n.at, "Nothing in the node", "The node offers and reaches nothing. Give it a listener, relay, relay_service, tcp_inlet or tcp_outlet.")
+		n.errorf(n.at, "Nothing in the node", "The node offers and reaches nothing. Give it a listener, project, relay, relay_service, tcp_inlet or tcp_outlet.")
 	}
 	return n.node
 }
@@ -154,17 +165,21 @@ func (n *nodeBlock) decodeIdentity() {
 
 // decodeAuthority decodes whose credentials are believed.
 func (n *nodeBlock) decodeAuthority() {
-	text, at, ok := n.text("authority", "81825837…")
-	if !ok {
-		return
+	if text, at, ok := n.text("authority", "81825837…"); ok {
+		n.node.Authority = n.history("authority", text, at)
 	}
+}
+
+// history returns the change history that an attribute holds, nil if it is none,
+// which has been reported then.
+func (b *block) history(attr, text string, at hcl.Range) *identity.History {
 	h, err := identity.ParseHistoryText(strings.TrimSpace(text))
 	if err != nil {
-		n.errorf(at, "Bad authority", "This is no change history: %v. Write that of the authority, as \"ockam identity show NAME --full --encoding hex\" prints it, or put that into a file: authority = file(\"authority.hex\").",
-			strings.TrimPrefix(err.Error(), "identity: "))
-		return
+		b.errorf(at, "Bad authority", "This is no change history: %v. Write that of the authority, as \"ockam identity show NAME --full --encoding hex\" prints it, or put that into a file: %s = file(\"authority.hex\").",
+			strings.TrimPrefix(err.Error(), "identity: "), attr)
+		return nil
 	}
-	n.node.Authority = h
+	return h
 }
 
 func (n *nodeBlock) decodeServices() {
@@ -238,7 +253,11 @@ func (l *loader) expandNodes(addr multiaddr.Addr, at hcl.Range) (multiaddr.Addr,
 		}
 		if len(n.node.Listeners) == 0 {
 			if len(n.blocks.OfType("listener")) == 0 {
-				l.errorf(at, "Node without a listener", "The node %q has no listener \"tcp\", so nobody can connect to it.", c.Value)
+				advice := ""
+				if p := n.blocks.OfType("project"); len(p) > 0 {
+					advice = fmt.Sprintf(" The way to its project is /project/%s.", p[0].Labels[0])
+				}
+				l.errorf(at, "Node without a listener", "The node %q has no listener \"tcp\", so nobody can connect to it.%s", c.Value, advice)
 			}
 			return nil, false
 		}

@@ -79,7 +79,7 @@ func (p Problems) Format(w io.Writer, color bool) error {
 			kind = paint("1;33", "warning:")
 		}
 		fmt.Fprintf(&b, "%s%s %s\n", paint("1", place(d)), kind, paint("1", d.Summary))
-		if line, mark, ok := p.snippet(d.Subject); ok {
+		if line, mark, ok := p.snippet(d.Subject); ok && d.Extra != secretLine {
 			number := fmt.Sprintf("%5d", d.Subject.Start.Line)
 			fmt.Fprintf(&b, "%s %s\n", paint("2", number+" |"), line)
 			fmt.Fprintf(&b, "%s %s\n", paint("2", "      |"), paint("1;31", mark))
@@ -175,6 +175,16 @@ func (l *loader) errorf(at hcl.Range, summary, detail string, args ...any) {
 // warnf records a warning.
 func (l *loader) warnf(at hcl.Range, summary, detail string, args ...any) {
 	l.report(hcl.DiagWarning, at, summary, fmt.Sprintf(detail, args...))
+}
+
+// secretLine is in the place for extras of a diagnostic about a line that may
+// hold a secret: it is not shown, as what is shown goes to logs.
+const secretLine = "secret"
+
+// secretf records an error about a place that may hold a secret.
+func (l *loader) secretf(at hcl.Range, summary, detail string, args ...any) {
+	l.errorf(at, summary, detail, args...)
+	l.diags[len(l.diags)-1].Extra = secretLine
 }
 
 func (l *loader) report(severity hcl.DiagnosticSeverity, at hcl.Range, summary, detail string) {

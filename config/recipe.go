@@ -27,8 +27,8 @@ type Step struct {
 	lines map[string]int // of options that stand elsewhere
 }
 
-// The commands of a Recipe: each makes one of these. TicketStep is enrolling
-// with the ticket in Name.
+// The commands of a Recipe: each makes one of these. TicketStep is
+// becoming a member of a project with the ticket in Name, which is a secret.
 const (
 	VaultStep          = "vault"
 	IdentityStep       = "identity"
@@ -81,6 +81,17 @@ func (o StepOptions) Has(name string) bool {
 	_, ok := o[name]
 	return ok
 }
+
+// Words returns the words of the step's command.
+func (s Step) Words() []string {
+	if s.Command == TicketStep {
+		return []string{"project", "enroll"}
+	}
+	return []string{s.Command, "create"}
+}
+
+// Secret reports whether the step's Name belongs in no message.
+func (s Step) Secret() bool { return s.Command == TicketStep }
 
 // Args returns the arguments of the step's command, without its words: options
 // in alphabetical order, then the name.

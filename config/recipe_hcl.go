@@ -2,8 +2,12 @@ package config
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"ockam/tunnel/multiaddr"
 )
 
 // NodeRecipe returns the commands that set up the one node of the file in the
@@ -60,13 +64,21 @@ func (r *hclRecipe) node(n *Node) {
 	if n.Authority != nil {
 		node["authority-identity"] = []string{n.Authority.Text()}
 	}
+	r.project(n, node)
 	r.add(NodeStep, n.Name, n.Range, node)
 	r.relayService(n)
 	for _, e := range n.Relays {
-		r.add(RelayStep, e.Name, e.Range, r.authorized(e.Allow, StepOptions{"at": {e.At.String()}}))
+		o := StepOptions{"at": {e.At.String()}}
+		if o.Value("at") == "/project/"+DefaultProject {
+			o = StepOptions{} // the command knows which one that is
+		}
+		r.add(RelayStep, e.Name, e.Range, r.authorized(e.Allow, o))
 	}
 	for _, e := range n.TCPInlets {
 		o := StepOptions{"alias": {e.Name}, "from": {r.socket(e.From, e.Range)}, "to": {e.To.String()}}
+		if relay, service, ok := behindRelay(e.To, DefaultProject); ok {
+			o["via"], o["to"] = []string{relay}, []string{service}
+		}
 		r.limit(e.MaxConnections, e.Range)
 		r.unguarded(n, e.Allow)
 		r.add(TCPInletStep, "", e.Range, r.authorized(e.Allow, o))
@@ -86,9 +98,48 @@ func (r *hclRecipe) node(n *Node) {
 	}
 }
 
+// project adds what makes the node a member of a project.
+func (r *hclRecipe) project(n *Node, node StepOptions) {
+	if p := n.Project; p != nil {
+		r.cannot(p.Range, "A project in the background is made by a command of its own: ockam project create %s --listen %s.", p.Name, p.Listen)
+	}
+	m := n.Membership
+	if m == nil {
+		return
+	}
+	if m.Ticket != "" {
+		r.add(TicketStep, m.Ticket, m.Range, StepOptions{})
+	}
+	switch {
+	case m.Project != "":
+		node["project"] = []string{m.Project}
+	case m.Name != DefaultProject:
+		node["project"] = []string{m.Name}
+	}
+}
+
+// guarded reports whether policies decide in such a node in the background.
+func (n *Node) guarded() bool { return n.Authority != nil || n.Membership != nil }
+
+// behindRelay returns relay and outlet of the place that via stands for.
+func behindRelay(a multiaddr.Addr, project string) (relay, service string, ok bool) {
+	if len(a) != 4 {
+		return "", "", false
+	}
+	relay, ok = strings.CutPrefix(a[1].Value, forwardTo)
+	service = a[3].Value
+	want := multiaddr.Addr{
+		{Protocol: multiaddr.Project, Value: project},
+		{Protocol: multiaddr.Service, Value: forwardTo + relay},
+		{Protocol: multiaddr.Secure, Value: "api"},
+		{Protocol: multiaddr.Service, Value: service},
+	}
+	return relay, service, ok && goodName.MatchString(relay) && goodName.MatchString(service) && slices.Equal(a, want)
+}
+
 // unguarded reports what is open to anyone in a node with an authority.
 func (r *hclRecipe) unguarded(n *Node, a Allow) {
-	if n.Authority != nil && a.anyone {
+	if n.guarded() && a.anyone {
 		r.cannot(a.Range, "In a node in the background that believes an authority a policy decides on every inlet and outlet; it cannot be open to anyone.")
 	}
 }
@@ -97,12 +148,12 @@ func (r *hclRecipe) unguarded(n *Node, a Allow) {
 // service in any case.
 func (r *hclRecipe) relayService(n *Node) {
 	switch s := n.RelayService; {
-	case s != nil && n.Authority != nil && s.Allow.policy != nil && s.Allow.policy.Default:
-	case s != nil && n.Authority != nil:
+	case s != nil && n.guarded() && s.Allow.policy != nil && s.Allow.policy.Default:
+	case s != nil && n.guarded():
 		r.cannot(s.Allow.Range, "Nodes in the background that believe an authority let those register names who have its credential.")
 	case s != nil && !s.Allow.anyone:
 		r.cannot(s.Allow.Range, "Nodes in the background let everybody who can connect register names.")
-	case s == nil && n.Authority == nil:
+	case s == nil && !n.guarded():
 		for _, ln := range n.Listeners {
 			if s := (Socket{"tcp", ln.Address}); !s.Loopback() {
 				r.recipe.Warnings = append(r.recipe.Warnings, fmt.Sprintf(

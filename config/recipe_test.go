@@ -190,6 +190,8 @@ func FuzzReadRecipe(f *testing.F) {
 		"", "{}", "null", "[]", "{name: n", `{name: n, tcp-outlets: {db: {to: 5432, tls: true}}}`,
 		"variables: {P: 1}\nname: n$P\nrelays: [a, {b: {at: /node/n}}, {c: {}}]", "x: &a [*a]\nvaults: *a",
 		"nodes: {a: {identity: i}}\npolicies: [{allow: \"${X:-a}\"}]", "a: !!str 5\nvault: |\n  x\n", "tcp-outlet: {to: [1, 0x2, ~]}",
+		"ticket: t\nname: n\nproject: p\nrelay: db\ntcp-inlet: {pg: {via: db, from: 1}}\ntcp-outlet: {pg: {to: 1, allow: a and b}}",
+		"ticket: '{\"one_time_code\":\"a\",\"project\":{\"name\":\"p\"}}'\nnodes: [a, b]\nrelays: {r: {to: a}}",
 	} {
 		f.Add(text)
 	}

@@ -7,10 +7,11 @@ import (
 )
 
 // A Relay makes the node reachable through another one, by Name: it
-// registers there and is then "forward_to_NAME" on that node.
+// registers there and is then "forward_to_NAME" on that node. A file that does
+// not say where means the project of the node.
 type Relay struct {
 	Name  string
-	At    multiaddr.Addr // the other node: a connection, with or without a secure channel
+	At    multiaddr.Addr // the other node: a connection, with or without a secure channel, or a project
 	Allow Allow          // who must be there; anyone if the file does not say
 	Range hcl.Range      // where it stands, for errors found later
 }
@@ -25,7 +26,11 @@ func (b *block) relay() *Relay {
 	}
 	const example = "/dnsaddr/relay.example.com/tcp/4000/secure/api"
 	if b.attrs["at"] == nil {
-		b.missing("at", "Say at which node to register: at = %q.", example)
+		if b.project.server {
+			b.missing("at", "The node is that of a project: others register at it. Say at which node to register: at = %q.", example)
+		} else if name := b.project.short(); b.through(name, b.at) {
+			r.At = multiaddr.Addr{{Protocol: multiaddr.Project, Value: name}}
+		}
 		return r
 	}
 	addr, hops, at, ok := b.place("at", example)
@@ -47,7 +52,7 @@ func (b *block) checkReached(allow Allow, hops []multiaddr.Hop, attr string) {
 		return
 	}
 	for _, h := range hops {
-		if h.Kind == multiaddr.HopSecure {
+		if h.Kind == multiaddr.HopSecure || h.Kind == multiaddr.HopProject {
 			return
 		}
 	}

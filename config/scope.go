@@ -17,6 +17,7 @@ type scope struct {
 	functions map[string]function.Function
 	each      map[string]cty.Value // key and value of a for_each; nil outside of one
 	believes  bool                 // within a node that believes an authority
+	project   *projectUse          // of the node around; nil outside of one
 }
 
 // newScope returns the scope of a file: file("PATH") is relative to it.

@@ -12,14 +12,14 @@ import (
 type TCPInlet struct {
 	Name           string
 	From           Socket         // where applications connect
-	To             multiaddr.Addr // the outlet: begins with a connection, ends with a service
+	To             multiaddr.Addr // the outlet: begins with a connection or project, ends with a service
 	Allow          Allow          // who must be at the far end
 	MaxConnections int            // connections at a time; 0 for the default
 	Range          hcl.Range      // where it stands, for errors found later
 }
 
 var tcpInletSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
-	{Name: "from"}, {Name: "to"}, {Name: "allow"}, {Name: "max_connections"}, {Name: "for_each"},
+	{Name: "from"}, {Name: "to"}, {Name: "via"}, {Name: "service"}, {Name: "allow"}, {Name: "max_connections"}, {Name: "for_each"},
 }}
 
 func (b *block) tcpInlet() *TCPInlet {
@@ -34,13 +34,7 @@ func (b *block) tcpInlet() *TCPInlet {
 	default:
 		in.Allow.bad = true
 	}
-	const example = "/dnsaddr/relay.example.com/tcp/4000/service/forward_to_db/secure/api/service/postgres"
-	if b.attrs["to"] == nil {
-		b.missing("to", "Say which outlet the connections go to: to = %q.", example)
-		b.missingInletAllow(true)
-		return in
-	}
-	addr, hops, at, ok := b.place("to", example)
+	addr, hops, at, ok := b.inletPlace()
 	if !ok {
 		b.missingInletAllow(true)
 		return in
@@ -69,7 +63,7 @@ const forwardTo = "forward_to_"
 // lastSecure returns the index of the last secure channel, -1 if there is none.
 func lastSecure(hops []multiaddr.Hop) int {
 	for i := len(hops) - 1; i >= 0; i-- {
-		if hops[i].Kind == multiaddr.HopSecure {
+		if hops[i].Kind == multiaddr.HopSecure || hops[i].Kind == multiaddr.HopProject {
 			return i
 		}
 	}
@@ -81,7 +75,7 @@ func (b *block) missingInletAllow(secure bool) {
 	case b.attrs["allow"] != nil || b.believes:
 	case secure:
 		b.missing("allow", "Say who must be at the far end: the identifier of its node (allow = \"I…\"), a list of them, "+
-			"node.NAME.identifier for a node of this configuration, or allow = \"anyone\" for whoever answers.")
+			"node.NAME.identifier for a node of this configuration, or allow = \"anyone\" for whoever answers."+orJoin)
 	default:
 		b.missing("allow", "No secure channel is on the way, so nothing proves who is at the far end. "+
 			"Add /secure/api before the last /service in to, and say who must be there (allow = \"I…\"). "+

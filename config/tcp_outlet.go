@@ -38,7 +38,7 @@ func (b *block) tcpOutlet() *TCPOutlet {
 		return out
 	default:
 		b.missing("allow", "Say who may open it: the identifier of a node (allow = \"I…\"), a list of them, "+
-			"node.NAME.identifier for a node of this configuration, or allow = \"anyone\" for whoever can reach this node.")
+			"node.NAME.identifier for a node of this configuration, or allow = \"anyone\" for whoever can reach this node."+orJoin)
 		return out
 	}
 	out.Allow = b.allow()

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -149,34 +148,11 @@ func projectAddress(listen, address string) (listenAt, connectTo string, err err
 	if ip, err := netip.ParseAddr(host); host != "" && (err != nil || !ip.IsUnspecified()) {
 		return listenAt, listenAt, nil
 	}
-	own, err := ownAddress()
+	own, err := node.OwnAddress()
 	if err != nil {
-		return "", "", err
+		return "", "", &failure{err: err, help: "Say it: --address HOST"}
 	}
 	return listenAt, net.JoinHostPort(own, port), nil
-}
-
-// ownAddress returns the one address by which other machines can reach this one.
-func ownAddress() (string, error) {
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		return "", err
-	}
-	var found []string
-	for _, a := range all {
-		ip, ok := a.(*net.IPNet)
-		if ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() && !ip.IP.IsLinkLocalUnicast() {
-			found = append(found, ip.IP.String())
-		}
-	}
-	if len(found) == 1 {
-		return found[0], nil
-	}
-	what := "this machine has no address but its own loopback"
-	if len(found) > 1 {
-		what = "this machine has the addresses " + strings.Join(found, ", ")
-	}
-	return "", &failure{err: errors.New(what + ": it is not clear where members connect"), help: "Say it: --address HOST"}
 }
 
 // welcome prints what a project that has just been made is for.

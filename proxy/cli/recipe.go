@@ -108,8 +108,8 @@ func (r *recipe) gap() {
 // in no command line.
 func (r *recipe) in(s config.Step, err error) error {
 	name := s.Name
-	if s.Command == config.TicketStep {
-		name = "" // it is a secret
+	if s.Secret() {
+		name = ""
 	}
 	for _, option := range []string{"alias", "from"} {
 		if name == "" {
@@ -131,14 +131,15 @@ func (r *recipe) in(s config.Step, err error) error {
 
 // runStep runs cmd as the command line of a step would.
 func runStep(ctx context.Context, cmd *cobra.Command, s config.Step) error {
-	parent := &cobra.Command{Use: s.Command}
+	words := s.Words()
+	parent := &cobra.Command{Use: words[0]}
 	parent.AddCommand(cmd)
 	root := &cobra.Command{Use: "ockam", SilenceErrors: true, SilenceUsage: true}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(parent)
 	root.SetFlagErrorFunc(flagError)
 	onceOnly(root)
-	root.SetArgs(append([]string{s.Command, cmd.Name()}, s.Args()...))
+	root.SetArgs(append([]string{words[0], cmd.Name()}, s.Args()...))
 	return root.ExecuteContext(ctx)
 }
 

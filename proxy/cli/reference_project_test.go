@@ -2,7 +2,6 @@ package cli_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,23 +12,8 @@ import (
 // TestReferenceProjects: what either command prints of a project the other one
 // takes in, and the reference implementation reads our tickets.
 func TestReferenceProjects(t *testing.T) {
-	reference := os.Getenv("OCKAM_REFERENCE")
-	if reference == "" {
-		t.Skip("OCKAM_REFERENCE names no reference binary")
-	}
-	our, err := exec.LookPath("ockam") // the one that the script tests run
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("OCKAM_CONTROLLER_ADDR", "/dnsaddr/127.0.0.1/tcp/1/service/api") // where nobody answers
+	ours, theirs := references(t)
 	dir := t.TempDir()
-	ours := &program{path: our, home: filepath.Join(dir, "ours", "home"), ours: true}
-	theirs := &program{path: reference, home: filepath.Join(dir, "theirs", "home")}
-	for _, p := range []*program{ours, theirs} {
-		if err := os.MkdirAll(filepath.Dir(p.home), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
 	files := filepath.Join(dir, "files")
 	if err := os.Mkdir(files, 0o700); err != nil {
 		t.Fatal(err)

@@ -93,6 +93,7 @@ without PATH in a folder with ockam.yml or ockam.yaml.`,
 		s := &lazyStore{}
 		defer func() { err = errors.Join(err, s.close()) }()
 		opt := node.Options{Log: log, Status: c.statusLine(demoInlets(f)), Store: s.open}
+		c.asMembers(&opt, s)
 		return c.untilSignal(cmd.Context(), func(ctx context.Context) error {
 			return runNodes(ctx, f, opt, time.Duration(drain))
 		})

@@ -99,15 +99,18 @@ func (t *trustFlags) memberOf(ctx context.Context, s *store) (*project.Record, e
 }
 
 // projectOf returns the project that the value of an option means: its name, or a
-// file with what is known of it, which is kept then.
+// file with what is known of it, or that itself, which is kept then.
 func (s *store) projectOf(ctx context.Context, value string) (*project.Record, error) {
-	b, err := os.ReadFile(value)
+	b, err := []byte(value), error(nil)
+	if !strings.HasPrefix(value, "{") {
+		b, err = os.ReadFile(value)
+	}
 	if err != nil || !bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
 		return s.memberProject(ctx, value)
 	}
 	rec, err := project.ParseRecordLeniently(b)
 	if err != nil {
-		return nil, &failure{err: fmt.Errorf("the project file %s: %w", value, err), help: "Such a file is what ockam project information --output json prints."}
+		return nil, &failure{err: fmt.Errorf("the project file %.40s: %w", value, err), help: "Such a file is what ockam project information --output json prints."}
 	}
 	return rec, s.PutProject(ctx, rec)
 }

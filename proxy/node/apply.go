@@ -216,6 +216,10 @@ func (n *Node) wanted(cfg *config.Node) []wanted {
 		more = more || list.Policy != nil
 		return list, err
 	}
+	if c := cfg.Project; c != nil {
+		more = true // members, and those who want to become some
+		add(wanted{key: key{"project", c.Name}, spec: c, start: func() (*resource, error) { return n.startProject(c) }})
+	}
 	for _, c := range cfg.Listeners {
 		s := listenerSpec{c.Transport, c.Address}
 		add(wanted{key: key{"listener", c.Transport}, spec: s, start: func() (*resource, error) { return n.startListener(c) }})

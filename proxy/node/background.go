@@ -77,7 +77,6 @@ type Background struct {
 	addr  string
 
 	started time.Time
-	serving *projectServing // nil: it serves no project
 
 	ending sync.Once
 	change sync.Mutex // held while resources are made or removed
@@ -126,10 +125,10 @@ func (b *Background) start(ctx context.Context) error {
 	}
 	if b.opt.Server != nil {
 		var err error
-		if b.serving, err = newProjectServing(ctx, b.n, b.store, *b.opt.Server); err != nil {
+		if b.n.serving, err = newProjectServing(ctx, b.n, b.store, *b.opt.Server); err != nil {
 			return err
 		}
-		b.opt.Trust = b.serving.trust()
+		b.opt.Trust = b.n.serving.trust()
 	}
 	if err := errors.Join(b.trust(), b.n.start()); err != nil {
 		return err
@@ -155,7 +154,7 @@ func (b *Background) start(ctx context.Context) error {
 	if b.opt.InMemory {
 		return nil
 	}
-	if b.serving != nil {
+	if b.n.serving != nil {
 		if err := b.announceProject(ctx); err != nil {
 			return err
 		}
@@ -211,7 +210,7 @@ func (b *Background) storedIdentity(ctx context.Context) (*identity.Identity, er
 }
 
 func (b *Background) startServices(ctx context.Context) error {
-	if b.serving != nil {
+	if b.n.serving != nil {
 		return b.serveProject(ctx)
 	}
 	if !b.opt.NoDefaultServices {
@@ -317,8 +316,8 @@ func (b *Background) shutdown(drain time.Duration) {
 		stop(ctx, []*Node{b.n})
 		stopAll(ctx, ends)
 		b.leaveAll()
-		if b.serving != nil {
-			b.serving.close()
+		if b.n.serving != nil {
+			b.n.serving.close()
 		}
 		b.end()
 		b.n.wg.Wait()

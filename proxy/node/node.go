@@ -45,8 +45,9 @@ type Node struct {
 
 	identifiers map[string]string // of all nodes of the configuration
 
-	members  *membership // presents credentials; nil: none
-	projects Projects    // nil: there are none
+	members  *membership     // presents credentials; nil: none
+	serving  *projectServing // the project that the node serves; nil: none
+	projects Projects        // nil: there are none
 
 	// life ends when everything is to end at once; accepting ends before, so
 	// that what is under way can be drained.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,6 +19,7 @@ import (
 	"ockam/tunnel/authority"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
+	"ockam/tunnel/policy"
 	"ockam/tunnel/secure"
 )
 
@@ -259,7 +261,7 @@ func (p *projectServing) close() {
 // serveProject makes what a background node is that serves a project, in place of
 // the services that nodes have by default.
 func (b *Background) serveProject(ctx context.Context) error {
-	p := b.serving
+	p := b.n.serving
 	alone := p.s.Name == ""
 	listener := AuthorityListener
 	if alone {
@@ -286,27 +288,149 @@ func (b *Background) serveProject(ctx context.Context) error {
 // announceProject keeps what members are told of the project in the state, once
 // it is known where it listens.
 func (b *Background) announceProject(ctx context.Context) error {
-	p := b.serving
-	if p.s.Name == "" {
+	if b.n.serving.s.Name == "" {
 		return nil
 	}
+	_, err := b.n.serving.announce(ctx, b.addr)
+	return err
+}
+
+// announce keeps what members are told of the project, which listens at an
+// address, and returns it.
+func (p *projectServing) announce(ctx context.Context, listens string) (*project.Record, error) {
 	address := p.s.Address
 	if host, port, err := net.SplitHostPort(address); err == nil && port == "0" {
-		_, port, err = net.SplitHostPort(b.addr)
-		if err != nil {
-			return err
+		if _, port, err = net.SplitHostPort(listens); err != nil {
+			return nil, err
 		}
 		address = net.JoinHostPort(host, port)
 	}
 	rec, err := p.record(address)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := b.store.PutProject(ctx, rec); err != nil {
-		return err
+	if err := p.store.PutProject(ctx, rec); err != nil {
+		return nil, err
 	}
-	b.n.log.Info("project", zap.String("node", b.n.name), zap.String("name", rec.Name), zap.String("id", rec.ID),
+	p.n.log.Info("project", zap.String("node", p.n.name), zap.String("name", rec.Name), zap.String("id", rec.ID),
 		zap.Stringer("at", rec.AccessRoute), zap.Stringer("identity", rec.Identity),
 		zap.Stringer("authority", rec.Authority.Identifier()))
-	return nil
+	return rec, nil
+}
+
+// OwnAddress returns the one address, without a port, by which other machines can
+// reach this one. It is an error if there is none or several.
+func OwnAddress() (string, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, a := range all {
+		ip, ok := a.(*net.IPNet)
+		if ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() && !ip.IP.IsLinkLocalUnicast() {
+			found = append(found, ip.IP.String())
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", errors.New("this machine has no address but its own loopback: it is not clear where members connect")
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("this machine has the addresses %s: it is not clear where members connect", strings.Join(found, ", "))
+}
+
+// prepareProject makes what the project of a configuration needs before its node
+// starts. What members are told is kept at once, if it is known: nodes of the same
+// configuration may be members.
+func (n *Node) prepareProject(ctx context.Context, store *state.Store, c *config.ProjectServer) error {
+	members, err := c.Members.Resolve(n.identifiers)
+	if err != nil {
+		return err
+	}
+	s := ProjectServer{Name: c.Name, ID: c.ID, Address: c.Address, Authority: AuthorityServer{
+		Identity: c.AuthorityIdentity, Lifetime: c.Lifetime, Database: c.Database, EnforceAdminChecks: c.EnforceAdminChecks,
+		Members: make(map[identity.Identifier]map[string]string),
+	}}
+	if c.AccountAuthority != nil {
+		s.Authority.AccountAuthority = c.AccountAuthority.Text()
+	}
+	for text, attributes := range members {
+		id, err := identity.ParseIdentifier(text)
+		if err != nil {
+			return err
+		}
+		s.Authority.Members[id] = attributes
+	}
+	_, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return err
+	}
+	if s.Address == "" {
+		host, err := OwnAddress()
+		if listen, _, _ := net.SplitHostPort(c.Listen); err != nil && net.ParseIP(listen) != nil && !net.ParseIP(listen).IsUnspecified() {
+			host, err = listen, nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s%w; say it: address = \"HOST:%s\"", place(c.Range), err, port)
+		}
+		s.Address = net.JoinHostPort(host, port)
+	}
+	if n.serving, err = newProjectServing(ctx, n, store, s); err != nil || port == "0" {
+		return err
+	}
+	_, err = n.serving.announce(ctx, c.Listen)
+	return err
+}
+
+// startProject serves the project of a configuration: its listener, the relay
+// service for members, and the authority.
+func (n *Node) startProject(c *config.ProjectServer) (*resource, error) {
+	p := n.serving
+	if p == nil {
+		return nil, fmt.Errorf("%sproject %s: a node that runs cannot become that of a project: start it again", place(c.Range), c.Name)
+	}
+	e := policy.Default()
+	spec := relayServiceSpec{
+		Allow: config.AllowList{Policy: &config.Policy{Text: e.String(), Expr: e, Default: true}}, At: c.Range.String(),
+	}
+	service, err := n.startRelayService(spec, &config.RelayService{})
+	if err != nil {
+		return nil, err
+	}
+	stop := func() {
+		service.cancel()
+		service.wg.Wait()
+		p.close()
+	}
+	if err := p.serveAuthority(n.life, AuthorityListener, n.links); err != nil {
+		stop()
+		return nil, fmt.Errorf("%sthe authority of the project %s: %w", place(c.Range), c.Name, err)
+	}
+	listener, err := n.startListenerFor(&config.Listener{Transport: "tcp", Address: c.Listen, Range: c.Range}, n.links)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	stop = func() {
+		listener.cancel()
+		listener.wg.Wait()
+		service.cancel()
+		service.wg.Wait()
+		p.close()
+	}
+	rec, err := p.announce(n.life, listener.view.(*listening).addr)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	n.event("project", c.Name, true, "is at %s, its authority %v at %s", rec.AccessRoute, rec.Authority.Identifier(), rec.AuthorityRoute)
+	r := n.newResource(c, func(ctx context.Context) {
+		<-ctx.Done()
+		stop()
+	})
+	r.halt = listener.halt
+	r.view = listener.view
+	return r, nil
 }

@@ -204,7 +204,7 @@ node "app" {
 }`, placeOf(t, p, "/secure/api/service/outlet"), hub.id), nil)
 	r := startWith(t, f, node.Options{
 		Store: func() (*state.Store, error) { return app.Store, nil },
-		Trust: func(context.Context, *config.Node) (node.Trust, error) { return i.trust(), nil },
+		Trust: func(context.Context, *config.Node, *identity.Identity) (node.Trust, error) { return i.trust(), nil },
 	})
 	checkEcho(t, r.inletUp("in"))
 	if !hub.knows(t, "hub", app.id) {

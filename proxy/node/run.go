@@ -28,8 +28,9 @@ type Options struct {
 	Store func() (*state.Store, error)
 	// Projects finds the nodes of projects; nil: there are none.
 	Projects Projects
-	// Trust, if set, says whose credentials a node believes, and which it presents.
-	Trust func(context.Context, *config.Node) (Trust, error)
+	// Trust, if set, says whose credentials a node, which has this identity, believes,
+	// and which it presents.
+	Trust func(context.Context, *config.Node, *identity.Identity) (Trust, error)
 	// Ready, if set, is called when everything has been started.
 	Ready func()
 }
@@ -98,11 +99,23 @@ func (r *runner) makeNodes(ctx context.Context, f *config.File) ([]*Node, error)
 			name: c.Name, log: r.opt.Log, status: r.opt.Status, router: tunnel.NewRouter(),
 			identifiers: identifiers, budget: new(portal.Budget), life: r.life, projects: r.opt.Projects,
 		}
-		if err := errors.Join(r.identify(ctx, n, c), r.trust(ctx, n, c)); err != nil {
+		if err := r.identify(ctx, n, c); err != nil {
 			return nil, fmt.Errorf("node %s: %w", c.Name, err)
 		}
 		identifiers[c.Name] = n.identity.Identifier().String()
 		nodes = append(nodes, n)
+	}
+	for i, n := range nodes { // first, so that members in the same configuration know them
+		if c := f.Nodes[i]; c.Project != nil {
+			if err := n.prepareProject(ctx, r.store, c.Project); err != nil {
+				return nil, fmt.Errorf("node %s: project %s: %w", n.name, c.Project.Name, err)
+			}
+		}
+	}
+	for i, n := range nodes {
+		if err := r.trust(ctx, n, f.Nodes[i]); err != nil {
+			return nil, fmt.Errorf("node %s: %w", n.name, err)
+		}
 	}
 	for _, n := range nodes {
 		if err := errors.Join(n.start(), n.listen()); err != nil {
@@ -114,15 +127,16 @@ func (r *runner) makeNodes(ctx context.Context, f *config.File) ([]*Node, error)
 
 // trust makes the channels of n follow the options.
 func (r *runner) trust(ctx context.Context, n *Node, c *config.Node) error {
-	if n.identity == nil { // there is an error already
-		return nil
-	}
 	t := Trust{}
-	if r.opt.Trust != nil {
-		var err error
-		if t, err = r.opt.Trust(ctx, c); err != nil {
-			return err
-		}
+	var err error
+	switch {
+	case n.serving != nil:
+		t = n.serving.trust()
+	case r.opt.Trust != nil:
+		t, err = r.opt.Trust(ctx, c, n.identity)
+	}
+	if err != nil {
+		return err
 	}
 	if t.Authority == nil {
 		t.Authority = c.Authority

@@ -306,7 +306,7 @@ func (n *Node) recheck() {
 // has the one that it began with.
 func (n *Node) sameAuthority(cfg *config.Node) error {
 	var wanted identity.Identifier
-	if cfg.Authority == nil && n.members != nil { // that of the project
+	if cfg.Authority == nil && (n.members != nil || n.serving != nil) { // that of the project
 		return nil
 	}
 	if cfg.Authority != nil {
@@ -344,7 +344,7 @@ func (n *Node) mayEcho(m *tunnel.Message) error {
 	}
 	err := n.echo.decide(o.Peer, "").Err
 	if err != nil && !ok {
-		n.log.Info("refused", zap.String("node", n.name), zap.Stringer("kind", n.echo.of.Type),
+		n.log.Debug("refused", zap.String("node", n.name), zap.Stringer("kind", n.echo.of.Type),
 			zap.String("name", n.echo.of.Name), zap.String("peer", peerName(o.Peer)), zap.Error(err))
 	}
 	n.mu.Lock()

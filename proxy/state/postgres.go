@@ -227,5 +227,6 @@ func (p *Postgres) explain(err error) error {
 	if err == nil || isOurs(err) && !errors.Is(err, ErrForeign) && !errors.Is(err, ErrNewer) {
 		return err
 	}
-	return fmt.Errorf("state: PostgreSQL at %s: %w", p.place, err)
+	line := strings.Join(strings.Fields(err.Error()), " ") // one for each address, by itself
+	return &explained{fmt.Sprintf("state: PostgreSQL at %s: %s", p.place, line), err}
 }

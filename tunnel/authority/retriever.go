@@ -41,8 +41,9 @@ const (
 	// protocol, identities, validity).
 	clockTolerance = 60 * time.Second
 	// MaxCredential is the largest credential in bytes that a Retriever takes: it has
-	// to fit into a handshake message besides a change history.
-	MaxCredential = 48 << 10
+	// to fit into a message of a handshake, of 65535 bytes, with the change history
+	// and the attestation of the channel's key. One with MaxAttributes does.
+	MaxCredential = 62 << 10
 )
 
 // ErrClock is the cause when a credential cannot be used because the clocks of the
@@ -213,13 +214,14 @@ func (r *Retriever) load(ctx context.Context) {
 		return
 	}
 	c, err := r.Load(ctx)
-	if err == nil && c == nil {
+	if ctx.Err() != nil || err == nil && c == nil {
 		return
 	}
-	var data *identity.CredentialData
-	if err == nil {
-		data, err = r.verify(c)
+	if err != nil {
+		r.failed(fmt.Errorf("authority: the credential that was kept cannot be read: %w", err))
+		return
 	}
+	data, err := r.verify(c)
 	if err != nil {
 		if !errors.Is(err, identity.ErrExpired) { // which is what becomes of all of them
 			r.failed(fmt.Errorf("authority: the credential that was kept is of no use: %w", err))
@@ -254,7 +256,7 @@ func (r *Retriever) try(ctx context.Context) {
 	life = min(life, data.ExpiresAt.Time().Sub(r.now()))
 	fresh := r.keep(c, data, life, min(max(life/10, leastInterval), retryInterval))
 	if r.Save != nil {
-		if err := r.Save(ctx, c, data); err != nil {
+		if err := r.Save(context.WithoutCancel(ctx), c, data); err != nil { // it has been issued
 			r.failed(fmt.Errorf("authority: the credential cannot be kept: %w", err))
 		}
 	}

@@ -389,6 +389,30 @@ func TestRetrieverRefuses(t *testing.T) {
 	})
 }
 
+// TestRetrieverUnreadableStore: the issuer is asked if what was kept cannot be read.
+func TestRetrieverUnreadableStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, r := newIssuing(t, time.Hour)
+		broken := errors.New("it is broken")
+		r.Load = func(context.Context) (*identity.Credential, error) { return nil, broken }
+		defer running(t, r)()
+		if _, err := r.Current(t.Context()); err != nil || len(i.failed) != 1 || !errors.Is(i.failed[0], broken) {
+			t.Errorf("%v; told of %v", err, i.failed)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		i, r := newIssuing(t, time.Hour)
+		r.Load = func(ctx context.Context) (*identity.Credential, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		running(t, r)()
+		if len(i.failed)+len(i.asked) > 0 {
+			t.Errorf("told of %v at the end", i.failed)
+		}
+	})
+}
+
 // TestRetrieverEnd: who waits is told when Run ends.
 func TestRetrieverEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -286,3 +286,69 @@ func TestAttributeDecides(t *testing.T) {
 		t.Errorf("policy explain still allows it: %s", got.Reason)
 	}
 }
+
+// TestProjectFiles runs the example files of a project, as systemd would, one on
+// each machine, and then again: the tickets are used up, and not needed any more.
+func TestProjectFiles(t *testing.T) {
+	relay, db, app := newMachines(t)
+	tg := db.target()
+	examples, err := filepath.Abs(filepath.Join("..", "..", "..", "examples"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(m *machine, file string, env ...string) *process {
+		return start(t, command{
+			name: file, argv: m.space.wrap([]string{program(t), "run", filepath.Join(examples, file)}), dir: m.home,
+			env: append(env, "OCKAM_HOME="+m.home),
+		})
+	}
+	admin := relay.run("ockam identity create admin")
+	p := run(relay, "project.hcl", "ADMIN_ID="+admin, "RELAY_HOST="+projectAt)
+	var tickets [2]string
+	eventually(t, slow(20*time.Second), func() error {
+		for i, options := range []string{"--relay db", ""} {
+			r, err := relay.try("ockam project ticket --no-retry " + options)
+			if err != nil || r.code != 0 {
+				return fmt.Errorf("%v: %s", err, r.stderr)
+			}
+			tickets[i] = r.stdout
+		}
+		return nil
+	})
+	for round := range 2 {
+		d := run(db, "project-db.hcl", "POSTGRES="+tg.addr, "OCKAM_TICKET="+tickets[0])
+		a := run(app, "project-app.hcl", "OCKAM_TICKET="+tickets[1])
+		took := eventually(t, slow(30*time.Second), func() error {
+			c, err := app.echo("127.0.0.1:15432")
+			if err == nil {
+				_ = c.Close()
+			}
+			return err
+		})
+		t.Logf("round %d: connections after %v", round, took.Round(time.Millisecond))
+		a.terminate(slow(10 * time.Second))
+		d.terminate(slow(10 * time.Second))
+	}
+	p.terminate(slow(10 * time.Second))
+}
+
+// TestProjectDatabase keeps the members of a project in PostgreSQL.
+func TestProjectDatabase(t *testing.T) {
+	findPostgres(t)
+	relay, member, _ := newMachines(t)
+	newDatabase(t, relay.space)
+	const database = "--database 'postgres://postgres@127.0.0.1:5432/postgres?sslmode=disable'"
+	relay.run("ockam project create default --listen 0.0.0.0:4000 --address " + projectAt + " " + database)
+	member.run("ockam project enroll " + relay.run("ockam project ticket --attribute team"))
+	if text, err := os.ReadFile(filepath.Join("/proc", relay.run("ockam node show project-default --jq .pid"), "cmdline")); err != nil || strings.Contains(string(text), "postgres") {
+		t.Errorf("a list of processes shows the database: %q, %v", text, err)
+	}
+	relay.run("ockam node stop project-default && ockam node start project-default")
+	if got := member.run("ockam project enroll --jq .credential.attributes.team"); got != `"true"` {
+		t.Errorf("after a start: %q", got)
+	}
+	got := relay.run("ockam project-member list --jq '[.[] | select(.attributes.attributes.team)] | length'")
+	if got != "1" {
+		t.Errorf("%s members have the attribute, want 1", got)
+	}
+}

@@ -1,3 +1,0 @@
-node "app" {
-  relay "x" {}
-}
