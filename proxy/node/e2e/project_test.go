@@ -308,8 +308,11 @@ func TestProjectFiles(t *testing.T) {
 	eventually(t, slow(20*time.Second), func() error {
 		for i, options := range []string{"--relay db", ""} {
 			r, err := relay.try("ockam project ticket --no-retry " + options)
-			if err != nil || r.code != 0 {
-				return fmt.Errorf("%v: %s", err, r.stderr)
+			if err == nil && r.code != 0 {
+				err = errors.New(r.stderr)
+			}
+			if err != nil {
+				return err
 			}
 			tickets[i] = r.stdout
 		}
