@@ -9,8 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"ockam/proxy/control"
+	"ockam/proxy/project"
 	"ockam/proxy/state"
 	"ockam/tunnel/authority"
+	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
 )
 
@@ -27,12 +29,19 @@ func (c *console) atMember(cmd *cobra.Command, name nodeName, ticket string, f f
 	}
 	return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
 		rec, err := s.NamedNode(ctx, string(name))
-		made := errors.Is(err, state.ErrNotFound)
+		made := errors.Is(err, state.ErrNotFound) || err == nil && rec.Authority && name == ""
 		if err != nil && !made {
 			return err
 		}
-		e := enrollment{ticket: ticket}
+		t, err := readTicket(ctx, ticket)
+		if err != nil {
+			return err
+		}
+		e := enrollment{ticket: ticket, read: t}
 		if !made {
+			if err := memberNode(rec, t.Project.Name); err != nil { // before the ticket is used
+				return err
+			}
 			e.identity = rec.Identity
 		}
 		joined, err := c.enroll(ctx, s, e)
@@ -52,8 +61,6 @@ func (c *console) atMember(cmd *cobra.Command, name nodeName, ticket string, f f
 			if rec, err = s.NamedNode(ctx, o.name); err != nil {
 				return err
 			}
-		} else if err := memberNode(rec, joined.record.Name); err != nil {
-			return err
 		}
 		return s.connect(ctx, rec, f)
 	})
@@ -81,11 +88,11 @@ func (n *remote) projectName(ctx context.Context) (string, error) {
 	if o, err := settingsOf(rec); err == nil && o.Project != "" {
 		return o.Project, nil
 	}
-	project, err := n.store.memberProject(ctx, "")
+	known, err := n.store.memberProject(ctx, "")
 	if err != nil {
 		return "", err
 	}
-	return project.Name, nil
+	return known.Name, nil
 }
 
 // mayRegister looks whether the credential of the node lets it register a relay at
@@ -106,17 +113,21 @@ func (n *remote) mayRegister(ctx context.Context, projectName, relay string) err
 	}
 	ctx, cancel := context.WithTimeout(ctx, implicitTimeout)
 	defer cancel()
-	c, err := n.store.memberCredential(ctx, rec, scopeOf(rec), id)
-	if err != nil {
-		return nil //nolint:nilerr // the node will say what is wrong
-	}
-	data, err := c.Data()
-	if err != nil {
-		return err
-	}
-	allowed := data.Attributes.Values[authority.AttributeRelay]
-	if allowed == "*" || allowed == relay {
-		return nil
+	allowed := ""
+	for _, credential := range []func(context.Context, *project.Record, string, *identity.Identity) (*identity.Credential, error){
+		n.store.memberCredential, n.store.newCredential, // the membership may have changed since
+	} {
+		c, err := credential(ctx, rec, scopeOf(rec), id)
+		if err != nil {
+			return nil //nolint:nilerr // the node will say what is wrong
+		}
+		data, err := c.Data()
+		if err != nil {
+			return err
+		}
+		if allowed = data.Attributes.Values[authority.AttributeRelay]; allowed == "*" || allowed == relay {
+			return nil
+		}
 	}
 	what := "any relay"
 	if allowed != "" {
@@ -131,7 +142,7 @@ func (n *remote) mayRegister(ctx context.Context, projectName, relay string) err
 
 // reachableVia makes a node reachable as a relay at its project, unless it is.
 func (c *console) reachableVia(ctx context.Context, n *remote, name string) error {
-	project, err := n.projectName(ctx)
+	at, err := n.projectName(ctx)
 	if err != nil {
 		return err
 	}
@@ -144,23 +155,23 @@ func (c *console) reachableVia(ctx context.Context, n *remote, name string) erro
 			return nil
 		}
 	}
-	if err := n.mayRegister(ctx, project, name); err != nil {
+	if err := n.mayRegister(ctx, at, name); err != nil {
 		return err
 	}
 	n.Timeout = 2 * time.Minute
 	made, err := n.CreateRelay(ctx, control.CreateRelay{
 		Name: name, Address: name, Return: control.AfterConnection,
-		At: multiaddr.Addr{{Protocol: multiaddr.Project, Value: project}},
+		At: multiaddr.Addr{{Protocol: multiaddr.Project, Value: at}},
 	})
 	if err != nil {
 		return err
 	}
 	if made.Status != control.Up {
 		return &failure{
-			err:  fmt.Errorf("the project %s does not register the relay %q: it may be a name that the ticket of this machine is not for", project, name),
+			err:  fmt.Errorf("the project %s does not register the relay %q: it may be a name that the ticket of this machine is not for", at, name),
 			help: "The node goes on trying. Why it is refused stands in its log: ockam node logs " + n.name,
 		}
 	}
-	c.say(markOK, "The node %s is reachable as %s at the project %s", n.name, name, project)
+	c.say(markOK, "The node %s is reachable as %s at the project %s", n.name, name, at)
 	return nil
 }

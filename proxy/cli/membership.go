@@ -106,6 +106,25 @@ func (s *store) nearby(ctx context.Context, rec *project.Record) (*project.Recor
 	return rec, nil
 }
 
+// keepProject keeps what a ticket says of a project. It must not put another one in
+// the place of a project that is known: who makes a ticket may write anything into it.
+func (s *store) keepProject(ctx context.Context, rec *project.Record) error {
+	all, err := s.Projects(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		known := p.Record
+		if known.ID == rec.ID && known.Authority != nil && known.Authority.Identifier() != rec.Authority.Identifier() {
+			return &failure{
+				code: codeExists, err: fmt.Errorf("the project %q has the identifier %s as well, and another authority", known.Name, rec.ID),
+				help: "If it is not needed any more: ockam project delete " + known.Name,
+			}
+		}
+	}
+	return s.PutProject(ctx, rec)
+}
+
 // exactly admits one identity.
 func exactly(want identity.Identifier) func(identity.Identifier) error {
 	return func(got identity.Identifier) error {
@@ -171,6 +190,13 @@ func (s *store) memberCredential(ctx context.Context, rec *project.Record, scope
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
 		return nil, err
 	}
+	return s.newCredential(ctx, rec, scope, id)
+}
+
+// newCredential gets a new credential, and keeps it.
+func (s *store) newCredential(ctx context.Context, rec *project.Record, scope string, id *identity.Identity) (*identity.Credential, error) {
+	issuer := rec.Authority.Identifier()
+	key := state.CredentialKey{Issuer: issuer, Subject: id.Identifier(), Scope: scope}
 	a, err := s.callAuthority(ctx, rec, id)
 	if err != nil {
 		return nil, err

@@ -92,7 +92,17 @@ func (s *store) trust(ctx context.Context, o *nodeSettings) (node.Trust, error) 
 		if rec, err = s.nearby(ctx, rec); err != nil {
 			return node.Trust{}, err
 		}
-		return node.Trust{Authority: rec.Authority, Scope: scopeOf(rec), Route: rec.AuthorityRoute}, nil
+		find := func(ctx context.Context) (multiaddr.Addr, error) {
+			now, err := s.memberProject(ctx, o.Project)
+			if err == nil {
+				now, err = s.nearby(ctx, now)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return now.AuthorityRoute, nil
+		}
+		return node.Trust{Authority: rec.Authority, Scope: scopeOf(rec), Route: rec.AuthorityRoute, Find: find}, nil
 	case o.Authority == "":
 		return node.Trust{}, nil
 	}

@@ -85,6 +85,12 @@ service, the other the machine that uses it. More tickets: ockam project ticket.
 			return err
 		}
 		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
+			if _, err := s.NamedNode(ctx, "project-"+server.Name); err == nil {
+				return &failure{
+					code: codeExists, err: fmt.Errorf("there is a project %q already, or a node project-%s: it was already created", server.Name, server.Name),
+					help: "If it does not run: ockam node start project-" + server.Name + ". To make another one in its place delete it first, with its members: ockam node delete project-" + server.Name,
+				}
+			}
 			o, err := c.projectNode(ctx, s, server, enroller)
 			if err != nil {
 				return err
@@ -93,13 +99,13 @@ service, the other the machine that uses it. More tickets: ockam project ticket.
 			if foreground {
 				return c.runForeground(ctx, s, o)
 			}
-			if err := c.mayCreate(ctx, s, o.name); err != nil {
-				return err
-			}
 			if err := c.startProcess(ctx, s, &o.nodeOptions); err != nil {
 				return err
 			}
-			return c.welcome(ctx, s, server.Name, enroller)
+			if err := c.welcome(ctx, s, server.Name, enroller); err != nil {
+				return fmt.Errorf("the project runs, but its first tickets were not made; try ockam project ticket: %w", err)
+			}
+			return nil
 		})
 	}
 	return cmd

@@ -190,6 +190,7 @@ a member already stays one, and needs no ticket: this only fetches a credential.
 type enrollment struct {
 	ticket, project, identity string
 
+	read       *project.Ticket // ticket, if that has been read
 	record     *project.Record
 	already    bool
 	credential *identity.Credential
@@ -200,14 +201,13 @@ func (c *console) enroll(ctx context.Context, s *store, e enrollment) (*enrollme
 	var t *project.Ticket
 	var err error
 	if e.ticket != "" {
-		if t, err = readTicket(ctx, e.ticket); err != nil {
-			return nil, err
+		if t = e.read; t == nil {
+			if t, err = readTicket(ctx, e.ticket); err != nil {
+				return nil, err
+			}
 		}
 		if e.record = t.Project; e.project != "" && e.project != e.record.Name {
 			return nil, fmt.Errorf("the ticket is for the project %q, not for %q", e.record.Name, e.project)
-		}
-		if err := s.PutProject(ctx, e.record); err != nil {
-			return nil, err
 		}
 	} else if e.record, err = s.memberProject(ctx, e.project); err != nil {
 		return nil, err
@@ -234,7 +234,10 @@ func (c *console) enroll(ctx context.Context, s *store, e enrollment) (*enrollme
 	if e.credential, err = a.Issue(ctx); err != nil {
 		return nil, notMember(e.record, id.Identifier(), err)
 	}
-	return &e, nil
+	if t != nil { // what a ticket says counts once its authority has taken it
+		err = s.keepProject(ctx, e.record)
+	}
+	return &e, err
 }
 
 // ticketError says what to do when a ticket is refused.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"ockam/config"
 	"ockam/proxy/node"
@@ -72,26 +73,33 @@ func (c *console) redeemOnce(ctx context.Context, s *store, n *config.Node, id *
 	key := state.CredentialKey{
 		Node: n.Name, Issuer: t.Project.Authority.Identifier(), Subject: id.Identifier(), Scope: scopeOf(t.Project),
 	}
-	_, err = s.Credential(ctx, key)
-	if err == nil { // it has been a member: its credential is renewed by the node
+	kept, err := s.Credential(ctx, key)
+	if err == nil && kept.ExpiresAt > identity.At(time.Now()) { // the node renews it
 		return nil
-	} else if !errors.Is(err, state.ErrNotFound) {
+	} else if err != nil && !errors.Is(err, state.ErrNotFound) {
 		return err
 	}
-	if err := s.PutProject(ctx, t.Project); err != nil {
-		return err
-	}
+	wasMember := err == nil
 	a, err := s.callAuthority(ctx, t.Project, id)
-	if err != nil {
+	if err != nil && wasMember { // the node starts, and asks again when the authority is back
+		c.say(markWarning, "%v", err)
+		return nil
+	} else if err != nil {
 		return err
 	}
 	defer a.close()
-	if err := a.Redeem(ctx, t.Code); err != nil && !errors.Is(err, authority.ErrAlreadyMember) {
-		return ticketError(t.Project, err)
-	}
 	cred, err := a.Issue(ctx)
+	if errors.Is(err, authority.ErrNotMember) { // not yet, or not any more
+		if err := a.Redeem(ctx, t.Code); err != nil && !errors.Is(err, authority.ErrAlreadyMember) {
+			return ticketError(t.Project, err)
+		}
+		cred, err = a.Issue(ctx)
+	}
 	if err != nil {
 		return notMember(t.Project, id.Identifier(), err)
+	}
+	if err := s.keepProject(ctx, t.Project); err != nil {
+		return err
 	}
 	if n.Ephemeral {
 		return nil // nothing of it is kept

@@ -154,13 +154,11 @@ func (b *Background) start(ctx context.Context) error {
 	if b.opt.InMemory {
 		return nil
 	}
-	if b.n.serving != nil {
-		if err := b.announceProject(ctx); err != nil {
-			return err
-		}
-	}
 	if err := b.defaultPolicies(ctx); err != nil {
 		return err
+	}
+	if b.n.serving != nil {
+		return b.announceProject(ctx) // it serves nothing else
 	}
 	return b.restore(ctx)
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -28,6 +29,9 @@ type Trust struct {
 	// service/api), which is asked for credentials, each time before the one before
 	// ends. They are stored in the scope. Nil: nobody is asked.
 	Route multiaddr.Addr
+	// Find, if set, says where the authority is by now, each time that it is asked:
+	// a project may move. An error leaves it to Route.
+	Find func(context.Context) (multiaddr.Addr, error)
 }
 
 // trust makes the node's channels follow the options.

@@ -126,10 +126,18 @@ func (m *membership) newMember(id *identity.Identity) *member {
 func (m *membership) ask(ctx context.Context, id *identity.Identity) (*identity.Credential, error) {
 	n, issuer := m.node, m.trust.Authority.Identifier()
 	nothing := func() (*identity.Credential, error) { return nil, nil }
+	hops := m.hops
+	if m.trust.Find != nil {
+		if now, err := m.trust.Find(ctx); err == nil {
+			if found, err := listenerHops(now); err == nil {
+				hops = found
+			}
+		}
+	}
 	w := newWay(nil)
 	defer w.close()
 	err := n.follow(ctx, w, target{
-		hops: m.hops,
+		hops: hops,
 		peer: func(peer identity.Identifier) error {
 			if peer == issuer {
 				return nil

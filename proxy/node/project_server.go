@@ -162,7 +162,8 @@ func (p *projectServing) serveAuthority(ctx context.Context, name string, source
 	n := p.n
 	group := &tunnel.Group{Name: n.name + " authority"}
 	p.closers = append(p.closers, func() { n.closeIf(func(o *tunnel.Origin) bool { return o.Group == group }) })
-	peers := storedPeers{p.store, p.store.Node(n.name)}
+	// What the account authority says must not displace what this one says.
+	peers := storedPeers{p.store, p.store.Node(n.name + "/" + AuthorityListener)}
 	cfg := secure.Config{Router: n.router, Identity: p.authority, Histories: peers, Attributes: peers, Ordered: true}
 	a := &authority.Authority{
 		Identity: p.authority, Histories: peers, Project: p.s.ID, CredentialLifetime: p.s.Authority.Lifetime,
@@ -190,6 +191,9 @@ func (p *projectServing) serveAuthority(ctx context.Context, name string, source
 		return err
 	}
 	a.Store = p.members
+	if err := a.Trust(ctx, p.s.Authority.Members); err != nil {
+		return err
+	}
 	n.freely = group // the authority's echo is for everybody
 	n.echoing.Open(group)
 	l := n.channelListener(cfg, name)
@@ -228,7 +232,7 @@ func (p *projectServing) log(e authority.Event) {
 	p.n.log.Warn("refused", fields...)
 }
 
-// openMembers opens what keeps the members, with those of the configuration.
+// openMembers opens what keeps the members.
 func (p *projectServing) openMembers(ctx context.Context) error {
 	if url := p.s.Authority.Database; url != "" {
 		db, err := state.OpenPostgres(ctx, url)
@@ -244,12 +248,7 @@ func (p *projectServing) openMembers(ctx context.Context) error {
 	} else {
 		p.members = p.store.Authority(p.authority.Identifier())
 	}
-	now, by := identity.At(time.Now()), p.authority.Identifier()
-	var trusted []authority.Member
-	for id, attributes := range p.s.Authority.Members {
-		trusted = append(trusted, authority.Member{Identifier: id, Attributes: attributes, AddedBy: by, AddedAt: now, PreTrusted: true})
-	}
-	return p.members.SetPreTrusted(ctx, trusted)
+	return nil
 }
 
 func (p *projectServing) close() {
@@ -368,12 +367,11 @@ func (n *Node) prepareProject(ctx context.Context, store *state.Store, c *config
 		return err
 	}
 	if s.Address == "" {
-		host, err := OwnAddress()
-		if listen, _, _ := net.SplitHostPort(c.Listen); err != nil && net.ParseIP(listen) != nil && !net.ParseIP(listen).IsUnspecified() {
-			host, err = listen, nil
-		}
-		if err != nil {
-			return fmt.Errorf("%s%w; say it: address = \"HOST:%s\"", place(c.Range), err, port)
+		host, _, _ := net.SplitHostPort(c.Listen)
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			if host, err = OwnAddress(); err != nil {
+				return fmt.Errorf("%s%w; say it: address = \"HOST:%s\"", place(c.Range), err, port)
+			}
 		}
 		s.Address = net.JoinHostPort(host, port)
 	}

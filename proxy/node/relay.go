@@ -116,8 +116,12 @@ func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, 
 		n.markUsed(relayServiceKey, o)
 		return nil
 	}
+	open := []tunnel.Source{n.links, n.own, n.behind}
+	if n.serving != nil { // what is behind a relay of a project is for those who have proved who they are
+		open = []tunnel.Source{n.behind}
+	}
 	server := &relay.Server{
-		Router: n.router, Open: []tunnel.Source{n.links, n.own, n.behind}, Allow: admit,
+		Router: n.router, Open: open, Allow: admit,
 		Registered: func(e relay.Event) {
 			n.log.Info("relay registered", zap.String("node", n.name), zap.String("name", e.Name),
 				zap.String("owner", e.Owner), zap.Bool("again", e.Again))

@@ -192,6 +192,12 @@ func (a *AuthorityStore) DeleteMembers(ctx context.Context, ids ...identity.Iden
 			if _, err := tx.ExecContext(ctx, query, a.authority, id.String()); err != nil {
 				return err
 			}
+			// Nobody comes back by a ticket of its own.
+			const tokens = "DELETE FROM authority_token WHERE authority = $1 AND issued_by = $2 AND NOT EXISTS " +
+				"(SELECT 1 FROM authority_member WHERE authority = $1 AND identifier = $2)"
+			if _, err := tx.ExecContext(ctx, tokens, a.authority, id.String()); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

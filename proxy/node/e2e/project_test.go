@@ -137,6 +137,7 @@ func readmeLines(t testing.TB, first string) []string {
 // TestThreeCommands goes from nothing to psql as the README has it: a project on
 // one machine, and one command on each of the others, which that has printed.
 func TestThreeCommands(t *testing.T) {
+	t.Parallel()
 	findPostgres(t)
 	relay, db, app := newMachines(t)
 	server := newDatabase(t, db.space)
@@ -169,6 +170,7 @@ func TestThreeCommands(t *testing.T) {
 // TestTranscript runs the transcript of the original design, word for word, on a
 // machine that has become a member of a project on another one.
 func TestTranscript(t *testing.T) {
+	t.Parallel()
 	relay, member, _ := newMachines(t)
 	relay.run("ockam project create default --listen 0.0.0.0:4000 --address " + projectAt)
 	ticket := relay.run("ockam project ticket --relay '*'")
@@ -189,6 +191,7 @@ func TestTranscript(t *testing.T) {
 
 // TestTranscriptAtHome runs the same where the project was made.
 func TestTranscriptAtHome(t *testing.T) {
+	t.Parallel()
 	relay, _, _ := newMachines(t)
 	relay.run("ockam project create default --listen 127.0.0.1:4000")
 	relay.run("ockam project information --output json > project.json")
@@ -231,6 +234,7 @@ func (m *machine) explain(id, resource, at string) explained {
 // TestAttributeDecides has two members, of whom one has the attribute that an
 // outlet asks for, and takes it away.
 func TestAttributeDecides(t *testing.T) {
+	t.Parallel()
 	relay, db, app := newMachines(t)
 	tg := db.target()
 	relay.run("ockam project create default --listen 0.0.0.0:4000 --credential-lifetime 1m --address " + projectAt)
@@ -290,6 +294,7 @@ func TestAttributeDecides(t *testing.T) {
 // TestProjectFiles runs the example files of a project, as systemd would, one on
 // each machine, and then again: the tickets are used up, and not needed any more.
 func TestProjectFiles(t *testing.T) {
+	t.Parallel()
 	relay, db, app := newMachines(t)
 	tg := db.target()
 	examples, err := filepath.Abs(filepath.Join("..", "..", "..", "examples"))
@@ -337,6 +342,7 @@ func TestProjectFiles(t *testing.T) {
 
 // TestProjectDatabase keeps the members of a project in PostgreSQL.
 func TestProjectDatabase(t *testing.T) {
+	t.Parallel()
 	findPostgres(t)
 	relay, member, _ := newMachines(t)
 	newDatabase(t, relay.space)
