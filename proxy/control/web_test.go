@@ -241,7 +241,15 @@ func TestWebMetrics(t *testing.T) {
 			{dbWeb, `ockam_relay_up{relay="db"}`, "1"},
 			{dbWeb, `ockam_links{opened_by="node"}`, "1"},
 		} {
-			if got := metric(t, m.addr, m.name); got != m.want {
+			// What was sent is counted when that has returned, which may be after
+			// the answer has come.
+			got := ""
+			for late := time.Now().Add(5 * time.Second); time.Now().Before(late); time.Sleep(5 * time.Millisecond) {
+				if got = metric(t, m.addr, m.name); got == m.want {
+					break
+				}
+			}
+			if got != m.want {
 				t.Errorf("%s is %s, want %s", m.name, got, m.want)
 			}
 		}
