@@ -59,9 +59,10 @@ type Node struct {
 	allowed   config.AllowList // who may open a channel
 	named     config.AllowList // whom an allow of the node names
 	accepted  map[*tunnel.Origin]*accepted
-	ways      map[*way]bool        // established, for counting
-	admitted  map[admission]func() // how to end the channel; nil until there is one
-	watching  chan struct{}        // closed when there is one
+	ways      map[*way]bool          // established, for counting
+	admitted  map[admission]func()   // how to end the channel; nil until there is one
+	names     map[*tunnel.Origin]int // how many of those are names at a relay service
+	watching  chan struct{}          // closed when there is one
 	echoes    map[*tunnel.Origin]echoing
 }
 

@@ -252,12 +252,23 @@ type admission struct {
 // would still be admitted: credentials expire, and policies change.
 const recheckInterval = time.Second
 
+// maxNames is how many names that a channel registers at a relay service are
+// decided on again: who may register any could name more than there is memory for.
+const maxNames = 64
+
 func (n *Node) watchAdmitted(a admission, cut func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.admitted == nil {
 		n.admitted = make(map[admission]func())
+		n.names = make(map[*tunnel.Origin]int)
 		close(n.watching)
+	}
+	if _, known := n.admitted[a]; !known && a.name != "" {
+		if n.names[a.origin] >= maxNames {
+			return // the channel ends with the first that is not admitted any more
+		}
+		n.names[a.origin]++
 	}
 	n.admitted[a] = cut
 }
@@ -287,6 +298,7 @@ func (n *Node) recheck() {
 			if a.origin.Err() != nil {
 				n.mu.Lock()
 				delete(n.admitted, a)
+				delete(n.names, a.origin)
 				n.mu.Unlock()
 				continue
 			}
