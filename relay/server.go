@@ -31,6 +31,9 @@ type Server struct {
 	// Allow is asked, with the name, for each registration; an error refuses
 	// it. For Ephemeral the name is the random one. Nil allows anyone.
 	Allow func(m *tunnel.Message, name string) error
+	// TakesOver, if set, says whether who registers a name, which Allow has
+	// permitted, may take it from another owner.
+	TakesOver func(m *tunnel.Message, name string) bool
 	// Open says from where the relays' addresses may be reached. More can be
 	// added with OpenTo.
 	Open []tunnel.Source
@@ -101,6 +104,9 @@ func (s *Server) HandleMessage(m *tunnel.Message) error {
 		return s.refuse(e, m.Origin, err)
 	}
 	e.claim = &Claim{Name: name, Owner: ownerOf(t.origin), Lost: e.onLost}
+	if s.TakesOver != nil && s.TakesOver(m, name) {
+		s.displace(name, e.claim.Owner)
+	}
 	if done, err := s.move(t); done || err != nil {
 		return s.finish(t, done, err)
 	}
@@ -295,6 +301,16 @@ func (t *target) OriginEnded(err error) {
 	s.mu.Unlock()
 	if gone {
 		s.released(e, err)
+	}
+}
+
+// displace takes a name away from whoever has it, unless that is owner.
+func (s *Server) displace(name, owner string) {
+	s.mu.Lock()
+	e := s.names[name]
+	s.mu.Unlock()
+	if e != nil && e.claim.Owner != owner {
+		e.onLost()
 	}
 }
 

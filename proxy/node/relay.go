@@ -122,6 +122,7 @@ func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, 
 	}
 	server := &relay.Server{
 		Router: n.router, Open: open, Allow: admit,
+		TakesOver: func(m *tunnel.Message, name string) bool { return w.anyName(m.Origin, name) },
 		Registered: func(e relay.Event) {
 			n.log.Info("relay registered", zap.String("node", n.name), zap.String("name", e.Name),
 				zap.String("owner", e.Owner), zap.Bool("again", e.Again))

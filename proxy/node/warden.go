@@ -199,6 +199,17 @@ func (d *Decision) mayRegister() error {
 	return fmt.Errorf("%w: the credential of %s allows it the relay %q, not %q", policy.ErrDenied, d.Subject, allowed, d.Relay)
 }
 
+// anyName reports whether a credential lets who is at the other end of o register
+// any name, and so take one that somebody else has (Ockam protocol, projects,
+// relay service).
+func (w *warden) anyName(o *tunnel.Origin, name string) bool {
+	if o == nil || o.Peer == "" {
+		return false
+	}
+	d := w.decide(o.Peer, name)
+	return d.Err == nil && d.Known != nil && d.Known.Attributes.Values[relayAttribute] == "*"
+}
+
 // know puts what is known of the subject into a decision.
 func (n *Node) know(d *Decision) error {
 	if d.Authority.IsZero() || d.Subject == "" {
