@@ -53,6 +53,12 @@ func (n *Node) newResource(spec any, run func(context.Context)) *resource {
 	return r
 }
 
+// stopNow ends a resource in which nothing is waited for.
+func (r *resource) stopNow() {
+	r.cancel()
+	r.wg.Wait()
+}
+
 // Apply makes what runs the same as what cfg asks for: it stops what is not asked
 // for any more, or otherwise, and starts what is new. What did not change goes
 // on. All errors are returned together; what they concern does not run. There is

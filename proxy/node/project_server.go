@@ -19,7 +19,6 @@ import (
 	"ockam/tunnel/authority"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/multiaddr"
-	"ockam/tunnel/policy"
 	"ockam/tunnel/secure"
 )
 
@@ -85,7 +84,6 @@ type projectServing struct {
 	s     ProjectServer
 
 	authority *identity.Identity
-	members   authority.Store
 	closers   []func()
 }
 
@@ -187,10 +185,10 @@ func (p *projectServing) serveAuthority(ctx context.Context, name string, source
 			return err
 		}
 	}
-	if err := p.openMembers(ctx); err != nil {
+	var err error
+	if a.Store, err = p.openMembers(ctx); err != nil {
 		return err
 	}
-	a.Store = p.members
 	if err := a.Trust(ctx, p.s.Authority.Members); err != nil {
 		return err
 	}
@@ -233,22 +231,21 @@ func (p *projectServing) log(e authority.Event) {
 }
 
 // openMembers opens what keeps the members.
-func (p *projectServing) openMembers(ctx context.Context) error {
-	if url := p.s.Authority.Database; url != "" {
-		db, err := state.OpenPostgres(ctx, url)
-		if err != nil {
-			return fmt.Errorf("the database of the authority: %w", err)
-		}
-		p.closers = append(p.closers, func() {
-			if err := db.Close(); err != nil {
-				p.n.log.Warn("closing the authority's database", zap.Error(err))
-			}
-		})
-		p.members = db.Authority(p.authority.Identifier())
-	} else {
-		p.members = p.store.Authority(p.authority.Identifier())
+func (p *projectServing) openMembers(ctx context.Context) (authority.Store, error) {
+	url := p.s.Authority.Database
+	if url == "" {
+		return p.store.Authority(p.authority.Identifier()), nil
 	}
-	return nil
+	db, err := state.OpenPostgres(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("the database of the authority: %w", err)
+	}
+	p.closers = append(p.closers, func() {
+		if err := db.Close(); err != nil {
+			p.n.log.Warn("closing the authority's database", zap.Error(err))
+		}
+	})
+	return db.Authority(p.authority.Identifier()), nil
 }
 
 func (p *projectServing) close() {
@@ -338,97 +335,4 @@ func OwnAddress() (string, error) {
 		return found[0], nil
 	}
 	return "", fmt.Errorf("this machine has the addresses %s: it is not clear where members connect", strings.Join(found, ", "))
-}
-
-// prepareProject makes what the project of a configuration needs before its node
-// starts. What members are told is kept at once, if it is known: nodes of the same
-// configuration may be members.
-func (n *Node) prepareProject(ctx context.Context, store *state.Store, c *config.ProjectServer) error {
-	members, err := c.Members.Resolve(n.identifiers)
-	if err != nil {
-		return err
-	}
-	s := ProjectServer{Name: c.Name, ID: c.ID, Address: c.Address, Authority: AuthorityServer{
-		Identity: c.AuthorityIdentity, Lifetime: c.Lifetime, Database: c.Database, EnforceAdminChecks: c.EnforceAdminChecks,
-		Members: make(map[identity.Identifier]map[string]string),
-	}}
-	if c.AccountAuthority != nil {
-		s.Authority.AccountAuthority = c.AccountAuthority.Text()
-	}
-	for text, attributes := range members {
-		id, err := identity.ParseIdentifier(text)
-		if err != nil {
-			return err
-		}
-		s.Authority.Members[id] = attributes
-	}
-	_, port, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return err
-	}
-	if s.Address == "" {
-		host, _, _ := net.SplitHostPort(c.Listen)
-		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-			if host, err = OwnAddress(); err != nil {
-				return fmt.Errorf("%s%w; say it: address = \"HOST:%s\"", place(c.Range), err, port)
-			}
-		}
-		s.Address = net.JoinHostPort(host, port)
-	}
-	if n.serving, err = newProjectServing(ctx, n, store, s); err != nil || port == "0" {
-		return err
-	}
-	_, err = n.serving.announce(ctx, c.Listen)
-	return err
-}
-
-// startProject serves the project of a configuration: its listener, the relay
-// service for members, and the authority.
-func (n *Node) startProject(c *config.ProjectServer) (*resource, error) {
-	p := n.serving
-	if p == nil {
-		return nil, fmt.Errorf("%sproject %s: a node that runs cannot become that of a project: start it again", place(c.Range), c.Name)
-	}
-	e := policy.Default()
-	spec := relayServiceSpec{
-		Allow: config.AllowList{Policy: &config.Policy{Text: e.String(), Expr: e, Default: true}}, At: c.Range.String(),
-	}
-	service, err := n.startRelayService(spec, &config.RelayService{})
-	if err != nil {
-		return nil, err
-	}
-	stop := func() {
-		service.cancel()
-		service.wg.Wait()
-		p.close()
-	}
-	if err := p.serveAuthority(n.life, AuthorityListener, n.links); err != nil {
-		stop()
-		return nil, fmt.Errorf("%sthe authority of the project %s: %w", place(c.Range), c.Name, err)
-	}
-	listener, err := n.startListenerFor(&config.Listener{Transport: "tcp", Address: c.Listen, Range: c.Range}, n.links)
-	if err != nil {
-		stop()
-		return nil, err
-	}
-	stop = func() {
-		listener.cancel()
-		listener.wg.Wait()
-		service.cancel()
-		service.wg.Wait()
-		p.close()
-	}
-	rec, err := p.announce(n.life, listener.view.(*listening).addr)
-	if err != nil {
-		stop()
-		return nil, err
-	}
-	n.event("project", c.Name, true, "is at %s, its authority %v at %s", rec.AccessRoute, rec.Authority.Identifier(), rec.AuthorityRoute)
-	r := n.newResource(c, func(ctx context.Context) {
-		<-ctx.Done()
-		stop()
-	})
-	r.halt = listener.halt
-	r.view = listener.view
-	return r, nil
 }
