@@ -178,11 +178,10 @@ func (w *walker) open(ctx context.Context, cfg *secure.Config, listener string) 
 // project: one that has been kept under a scope and is in force for a while, or a
 // new one.
 func (s *store) memberCredential(ctx context.Context, rec *project.Record, scope string, id *identity.Identity) (*identity.Credential, error) {
-	issuer := rec.Authority.Identifier()
 	if err := s.UpdateHistory(rec.Authority); err != nil && !errors.Is(err, identity.ErrOlderHistory) {
 		return nil, err
 	}
-	key := state.CredentialKey{Issuer: issuer, Subject: id.Identifier(), Scope: scope}
+	key := state.CredentialKey{Issuer: rec.Authority.Identifier(), Subject: id.Identifier(), Scope: scope}
 	kept, err := s.Credential(ctx, key)
 	if err == nil && kept.ExpiresAt > identity.At(time.Now().Add(time.Minute)) {
 		return identity.ParseCredential(kept.Credential)
@@ -195,8 +194,7 @@ func (s *store) memberCredential(ctx context.Context, rec *project.Record, scope
 
 // newCredential gets a new credential, and keeps it.
 func (s *store) newCredential(ctx context.Context, rec *project.Record, scope string, id *identity.Identity) (*identity.Credential, error) {
-	issuer := rec.Authority.Identifier()
-	key := state.CredentialKey{Issuer: issuer, Subject: id.Identifier(), Scope: scope}
+	key := state.CredentialKey{Issuer: rec.Authority.Identifier(), Subject: id.Identifier(), Scope: scope}
 	a, err := s.callAuthority(ctx, rec, id)
 	if err != nil {
 		return nil, err
@@ -206,11 +204,16 @@ func (s *store) newCredential(ctx context.Context, rec *project.Record, scope st
 	if err != nil {
 		return nil, notMember(rec, id.Identifier(), err)
 	}
-	data, err := cred.Verify(identity.VerifyOptions{Histories: s, Authorities: []identity.Identifier{issuer}, Subject: &key.Subject})
+	return cred, s.keepCredential(ctx, key, cred)
+}
+
+// keepCredential keeps what the issuer that key names has issued, if that is valid.
+func (s *store) keepCredential(ctx context.Context, key state.CredentialKey, cred *identity.Credential) error {
+	data, err := cred.Verify(identity.VerifyOptions{Histories: s, Authorities: []identity.Identifier{key.Issuer}, Subject: &key.Subject})
 	if err != nil {
-		return nil, fmt.Errorf("what the authority of the project %q issued is not valid: %w", rec.Name, err)
+		return fmt.Errorf("what the authority %v issued is not valid: %w", key.Issuer, err)
 	}
-	return cred, s.PutCredential(ctx, state.StoredCredential{CredentialKey: key, Credential: cred.Bytes(), ExpiresAt: data.ExpiresAt})
+	return s.PutCredential(ctx, state.StoredCredential{CredentialKey: key, Credential: cred.Bytes(), ExpiresAt: data.ExpiresAt})
 }
 
 // notMember says what to do when the authority refuses a credential.

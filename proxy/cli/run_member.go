@@ -104,9 +104,5 @@ func (c *console) redeemOnce(ctx context.Context, s *store, n *config.Node, id *
 	if n.Ephemeral {
 		return nil // nothing of it is kept
 	}
-	data, err := cred.Verify(identity.VerifyOptions{Histories: s, Authorities: []identity.Identifier{key.Issuer}, Subject: &key.Subject})
-	if err != nil {
-		return err
-	}
-	return s.PutCredential(ctx, state.StoredCredential{CredentialKey: key, Credential: cred.Bytes(), ExpiresAt: data.ExpiresAt})
+	return s.keepCredential(ctx, key, cred)
 }
