@@ -106,9 +106,10 @@ func (s *store) nearby(ctx context.Context, rec *project.Record) (*project.Recor
 	return rec, nil
 }
 
-// keepProject keeps what a ticket says of a project. It must not put another one in
-// the place of a project that is known: who makes a ticket may write anything into it.
-func (s *store) keepProject(ctx context.Context, rec *project.Record) error {
+// mayKeep looks, before a ticket is used, whether what it says of a project may be
+// kept. It must not put another one in the place of a project that is known: who
+// makes a ticket may write anything into it.
+func (s *store) mayKeep(ctx context.Context, rec *project.Record) error {
 	all, err := s.Projects(ctx)
 	if err != nil {
 		return err
@@ -122,7 +123,7 @@ func (s *store) keepProject(ctx context.Context, rec *project.Record) error {
 			}
 		}
 	}
-	return s.PutProject(ctx, rec)
+	return nil
 }
 
 // exactly admits one identity.

@@ -209,6 +209,9 @@ func (c *console) enroll(ctx context.Context, s *store, e enrollment) (*enrollme
 		if e.record = t.Project; e.project != "" && e.project != e.record.Name {
 			return nil, fmt.Errorf("the ticket is for the project %q, not for %q", e.record.Name, e.project)
 		}
+		if err := s.mayKeep(ctx, e.record); err != nil {
+			return nil, err
+		}
 	} else if e.record, err = s.memberProject(ctx, e.project); err != nil {
 		return nil, err
 	}
@@ -235,7 +238,7 @@ func (c *console) enroll(ctx context.Context, s *store, e enrollment) (*enrollme
 		return nil, notMember(e.record, id.Identifier(), err)
 	}
 	if t != nil { // what a ticket says counts once its authority has taken it
-		err = s.keepProject(ctx, e.record)
+		err = s.PutProject(ctx, e.record)
 	}
 	return &e, err
 }

@@ -80,6 +80,9 @@ func (c *console) redeemOnce(ctx context.Context, s *store, n *config.Node, id *
 		return err
 	}
 	wasMember := err == nil
+	if err := s.mayKeep(ctx, t.Project); err != nil {
+		return err
+	}
 	a, err := s.callAuthority(ctx, t.Project, id)
 	if err != nil && wasMember { // the node starts, and asks again when the authority is back
 		c.say(markWarning, "%v", err)
@@ -98,7 +101,7 @@ func (c *console) redeemOnce(ctx context.Context, s *store, n *config.Node, id *
 	if err != nil {
 		return notMember(t.Project, id.Identifier(), err)
 	}
-	if err := s.keepProject(ctx, t.Project); err != nil {
+	if err := s.PutProject(ctx, t.Project); err != nil {
 		return err
 	}
 	if n.Ephemeral {
