@@ -36,7 +36,7 @@ var before = map[string]string{
 	"ockam credential verify": credential, "ockam credential store": credential + oneNode,
 	"ockam credential list": oneNode + "ockam identity create member -q\n",
 
-	"ockam policy explain": "ockam node create n1\nockam identity create app -q\nockam tcp-outlet create --to 5000 --from web\n",
+	"ockam policy explain": ownProject + "ockam node create n1\nockam identity create app -q\nockam tcp-outlet create --to 5000 --from web\n",
 
 	"ockam identity default": "ockam identity create main -q\nockam identity create database -q\n",
 	"ockam identity delete":  "ockam identity create main -q\nockam identity create database -q\n",

@@ -36,7 +36,8 @@ identifier, or the name of a stored identity.
 
 The node is asked, which decides as if the identity came now, through a channel. Of a
 node that ockam run runs, name its configuration with --file: what channels have told
-about identities is in the database. (Of an ephemeral node nothing is there.)
+about identities is in the database. (Of an ephemeral node nothing is there.) The node
+of a project, project-NAME, need not run either.
 
 The relay service is the resource forwarding_service; forward_to_NAME stands for it and
 the relay of that name. The exit status is 0, allowed or not.`,
@@ -45,6 +46,9 @@ the relay of that name. The exit status is 0, allowed or not.`,
 
   # May somebody register the relay "db" at another node?
   ockam policy explain I84502ce0d9a0a91bae29026b84e19be69fb4203a6bdd1424c85a43c812772a00 forward_to_db --at n1
+
+  # At the project "default" that this machine serves
+  ockam policy explain I84502ce0d9a0a91bae29026b84e19be69fb4203a6bdd1424c85a43c812772a00 forward_to_db --at project-default
 
   # At a node of a configuration, for a script
   ockam policy explain app postgres --file /etc/ockam --at db --jq .allowed`,
@@ -86,35 +90,51 @@ func (s *store) identifierOf(ctx context.Context, text string) (identity.Identif
 	return named.Identifier, nil
 }
 
-// explain asks the node, or decides by its configuration.
+// explain asks the node; what nobody can ask is decided by what is stored.
 func (c *console) explain(ctx context.Context, s *store, o *explainOptions, q control.ExplainPolicy) (x control.PolicyExplanation, err error) {
-	if len(o.files) == 0 {
-		rec, err := c.findNode(ctx, s, o.at.String(), false)
-		if err != nil {
-			return x, err
-		}
-		err = s.connect(ctx, rec, func(ctx context.Context, n *remote) (err error) {
-			x, err = n.ExplainPolicy(ctx, q)
-			return err
-		})
-		return x, err
+	question := node.Question{Subject: q.Subject, Resource: node.Resource{Type: q.Type, Name: q.Resource}}
+	if len(o.files) > 0 {
+		return explanation(c.explainConfigured(ctx, s, o, question))
 	}
-	file, err := c.loadConfig(o.files, config.Options{})
+	rec, err := c.findNode(ctx, s, o.at.String(), false)
 	if err != nil {
 		return x, err
+	}
+	settings, err := settingsOf(rec)
+	if err != nil {
+		return x, err
+	}
+	if settings.Server != nil {
+		return explanation(node.ExplainServed(ctx, rec.Name, s.Store, *settings.Server, question))
+	}
+	err = s.connect(ctx, rec, func(ctx context.Context, n *remote) (err error) {
+		x, err = n.ExplainPolicy(ctx, q)
+		return err
+	})
+	return x, err
+}
+
+// explainConfigured decides as a node of a configuration would.
+func (c *console) explainConfigured(ctx context.Context, s *store, o *explainOptions, q node.Question) (*node.Decision, error) {
+	file, err := c.loadConfig(o.files, config.Options{})
+	if err != nil {
+		return nil, err
 	}
 	name := o.at.String()
 	if name == "" {
 		if name = file.Nodes[0].Name; len(file.Nodes) > 1 {
-			return x, &failure{err: errors.New("the configuration has several nodes"), help: "Say which one: --at NAME"}
+			return nil, &failure{err: errors.New("the configuration has several nodes"), help: "Say which one: --at NAME"}
 		}
 	}
-	resource := node.Resource{Type: q.Type, Name: q.Resource}
-	d, err := node.ExplainConfigured(ctx, file, name, s.Store, node.Question{Subject: q.Subject, Resource: resource})
+	return node.ExplainConfigured(ctx, file, name, s.Store, q)
+}
+
+// explanation is what a node would answer that decides so.
+func explanation(d *node.Decision, err error) (control.PolicyExplanation, error) {
 	if errors.Is(err, node.ErrNotFound) {
-		return x, absent(strings.TrimPrefix(err.Error(), node.ErrNotFound.Error()+": "))
+		return control.PolicyExplanation{}, absent(strings.TrimPrefix(err.Error(), node.ErrNotFound.Error()+": "))
 	} else if err != nil {
-		return x, err
+		return control.PolicyExplanation{}, err
 	}
 	return control.Explanation(d), nil
 }

@@ -14,6 +14,7 @@ import (
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/policy"
+	"ockam/tunnel/service"
 )
 
 // A Question is whether Subject may use a resource.
@@ -157,4 +158,25 @@ func ExplainConfigured(ctx context.Context, f *config.File, name string, s *stat
 		}
 	}
 	return n.explainBy(all, q)
+}
+
+// ExplainServed decides as a background node would that serves a project, which no
+// command can ask: it is named like the node, and the store has what channels have
+// told it. The node need not run.
+func ExplainServed(ctx context.Context, name string, s *state.Store, served ProjectServer, q Question) (*Decision, error) {
+	id, err := s.Identity(ctx, served.Authority.Identity)
+	if err != nil {
+		return nil, fmt.Errorf("the identity of the authority: %w", err)
+	}
+	p := &projectServing{s: served, authority: id}
+	b := &Background{store: s, opt: BackgroundOptions{Name: name, Trust: p.trust()}}
+	b.n = &Node{name: name, life: ctx, router: tunnel.NewRouter(), authority: b.opt.Trust.Authority}
+	b.n.channels.Attributes = s.Node(name)
+	all := []*warden{b.warden(Resource{policy.Echoer, service.EchoName}, false)}
+	if served.Name != "" {
+		relays := b.warden(relayServiceResource, false)
+		relays.names = true
+		all = append(all, relays)
+	}
+	return b.n.explainBy(all, q)
 }
