@@ -49,7 +49,7 @@ var before = map[string]string{
 	"ockam project-member delete": members + "ockam project-member add $MEMBER -q\n",
 
 	"ockam project import": projects, "ockam project information": projects, "ockam project show": projects,
-	"ockam project list": projects, "ockam project delete": projects,
+	"ockam project list": projects, "ockam project default": projects, "ockam project delete": projects,
 
 	"ockam node create": "ockam identity create authority -q\nAUTHORITY=$(ockam identity show authority --full --encoding hex)\n",
 

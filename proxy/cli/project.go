@@ -19,7 +19,7 @@ const maxProjectFile = 1 << 20 // bytes
 func newProject(c *console) *cobra.Command {
 	return group("project", "Know projects: their relays and who their members are",
 		newProjectCreate(c), newProjectTicket(c), newProjectEnroll(c), newProjectInformation(c), newProjectImport(c),
-		newProjectShow(c), newProjectList(c), newProjectDelete(c),
+		newProjectShow(c), newProjectList(c), newProjectDefault(c), newProjectDelete(c),
 		newCloud("addon"), newCloud("version"))
 }
 
