@@ -179,7 +179,7 @@ func (b *Background) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.n.use(id, storedPeers{b.store, b.store.Node(b.opt.Name)})
+	b.n.use(id, b.store, b.store.Node(b.opt.Name))
 	if record == nil && !b.opt.InMemory {
 		_, err = b.store.CreateNode(ctx, state.Node{Name: b.opt.Name, Identity: b.opt.Identity})
 	}

@@ -210,6 +210,9 @@ func (b *Background) addChannelListener(ctx context.Context, o ChannelListenerOp
 	_, err = b.add(channelListenerKey(o.Address), stored, func() (*resource, error) {
 		l := b.n.channelListener(*accepting(cfg), o.Address)
 		l.Open, l.Authorize = b.n.everybody().Open, oneOf(o.Authorized)
+		if o.Authorized != nil {
+			l.Histories = b.n.peers.all()
+		}
 		if o.Address == secure.DefaultName { // the only one that punctures are for
 			l.Open = append(l.Open, b.n.holes)
 		}

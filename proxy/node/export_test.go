@@ -31,6 +31,10 @@ func Start(ctx context.Context, f *config.File, opt Options) (nodes []*Node, sto
 	}, err
 }
 
+// RememberStrangers bounds the strangers without a channel whose histories the node
+// remembers. It is called before anybody comes.
+func (b *Background) RememberStrangers(most int) { b.n.peers.most = most }
+
 // Registrations returns how many addresses have a handler in the node.
 func (n *Node) Registrations() int {
 	r := reflect.ValueOf(n.router).Elem()

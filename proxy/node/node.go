@@ -25,6 +25,7 @@ type Node struct {
 
 	identity  *identity.Identity
 	channels  secure.Config
+	peers     *peers        // what is known of other identities
 	links     *tunnel.Group // what is open to it is reachable over every accepted link
 	own       *tunnel.Group // … over those that the listener of the node's commands accepted
 	behind    *tunnel.Group // … through every accepted channel
@@ -57,7 +58,7 @@ type Node struct {
 	mu        sync.Mutex
 	resources map[key]*resource
 	allowed   config.AllowList // who may open a channel
-	named     config.AllowList // whom an allow of the node names
+	named     config.AllowList // whom an allow of the node names; also in allowed
 	accepted  map[*tunnel.Origin]*accepted
 	ways      map[*way]bool          // established, for counting
 	admitted  map[admission]func()   // how to end the channel; nil until there is one
@@ -148,6 +149,7 @@ func (n *Node) channelListener(cfg secure.Config, name string) *secure.Listener 
 		Config: cfg, Name: name, Group: n.behind,
 		Opened: func(c *secure.Channel) {
 			n.log.Debug("channel opened", zap.Stringer("peer", c.Peer()))
+			n.peers.hold(c.Peer())
 			n.accept(c.Origin(), c.Close)
 			member.add(c)
 			n.wg.Go(func() {
@@ -159,6 +161,7 @@ func (n *Node) channelListener(cfg secure.Config, name string) *secure.Listener 
 			n.log.Debug("channel closed", zap.Stringer("peer", c.Peer()), zap.Error(err))
 			member.forget(c)
 			n.forget(c.Origin())
+			n.peers.release(c.Peer())
 		},
 		Refused: func(err error) { n.log.Warn("channel refused", zap.String("node", n.name), zap.Error(err)) },
 	}

@@ -161,10 +161,10 @@ func (p *projectServing) serveAuthority(ctx context.Context, name string, source
 	group := &tunnel.Group{Name: n.name + " authority"}
 	p.closers = append(p.closers, func() { n.closeIf(func(o *tunnel.Origin) bool { return o.Group == group }) })
 	// What the account authority says must not displace what this one says.
-	peers := storedPeers{p.store, p.store.Node(n.name + "/" + AuthorityListener)}
-	cfg := secure.Config{Router: n.router, Identity: p.authority, Histories: peers, Attributes: peers, Ordered: true}
+	attributes := keptAttributes{p.store.Node(n.name + "/" + AuthorityListener), n.peers}
+	cfg := secure.Config{Router: n.router, Identity: p.authority, Histories: n.peers, Attributes: attributes, Ordered: true}
 	a := &authority.Authority{
-		Identity: p.authority, Histories: peers, Project: p.s.ID, CredentialLifetime: p.s.Authority.Lifetime,
+		Identity: p.authority, Histories: n.peers, Project: p.s.ID, CredentialLifetime: p.s.Authority.Lifetime,
 		OmitContext: p.s.Authority.OmitContext, NoDirect: p.s.Authority.NoDirect, NoTokens: p.s.Authority.NoTokens,
 		EnforceAdminChecks: p.s.Authority.EnforceAdminChecks, Events: p.log,
 	}
@@ -177,7 +177,7 @@ func (p *projectServing) serveAuthority(ctx context.Context, name string, source
 			return fmt.Errorf("the account authority: %w", err)
 		}
 		cfg.Authorities = []identity.Identifier{h.Identifier()}
-		a.AccountAuthority, a.Attributes = h.Identifier(), peers
+		a.AccountAuthority, a.Attributes = h.Identifier(), attributes
 	}
 	if o := p.s.Authority.Okta; o != nil {
 		var err error
@@ -185,10 +185,11 @@ func (p *projectServing) serveAuthority(ctx context.Context, name string, source
 			return err
 		}
 	}
-	var err error
-	if a.Store, err = p.openMembers(ctx); err != nil {
+	members, err := p.openMembers(ctx)
+	if err != nil {
 		return err
 	}
+	a.Store = keptMembers{members, n.peers}
 	if err := a.Trust(ctx, p.s.Authority.Members); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -188,7 +189,7 @@ func (r *runner) identify(ctx context.Context, n *Node, c *config.Node) error {
 	if err != nil {
 		return err
 	}
-	n.use(id, storedPeers{r.store, r.store.Node(c.Name)})
+	n.use(id, r.store, r.store.Node(c.Name))
 	n.event("identity", c.Identity, true, "%s %v%s", text, id.Identifier(), where)
 	return nil
 }
@@ -201,25 +202,29 @@ func (n *Node) beEphemeral() error {
 	}
 	s := identity.NewMemoryStore()
 	id := &identity.Identity{History: h, Vault: v, PurposeKeys: s}
-	n.use(id, s)
+	n.use(id, s, s)
 	n.event("identity", "", true, "is %v, for this run", id.Identifier())
 	return nil
 }
 
-// A peerStore keeps what is known of other identities.
-type peerStore interface {
-	identity.Histories
-	identity.AttributeStore
-}
-
-// storedPeers keeps histories for all nodes of a home, and attributes for one,
-// since nodes may trust different authorities.
-type storedPeers struct {
-	identity.Histories
-	identity.AttributeStore
-}
-
-func (n *Node) use(id *identity.Identity, peers peerStore) {
+// use gives n its identity, and what is known of others: histories for all nodes of
+// a home, and attributes for one, since nodes may trust different authorities.
+func (n *Node) use(id *identity.Identity, histories identity.Histories, attributes identity.AttributeStore) {
 	n.identity = id
-	n.channels = secure.Config{Router: n.router, Identity: id, Histories: peers, Attributes: peers, Ordered: true}
+	n.peers = newPeers(histories, n.isNamed)
+	n.channels = secure.Config{
+		Router: n.router, Identity: id, Histories: n.peers, Attributes: keptAttributes{attributes, n.peers}, Ordered: true,
+	}
+}
+
+// isNamed reports whether the configuration names an identity.
+func (n *Node) isNamed(id identity.Identifier) bool {
+	if n.serving != nil {
+		if _, ok := n.serving.s.Authority.Members[id]; ok {
+			return true
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Contains(n.allowed.Identifiers, id.String())
 }

@@ -246,10 +246,33 @@ func (w *warden) admitName(o *tunnel.Origin, name string, cut func()) error {
 		peer = o.Peer
 	}
 	d := w.decide(peer, name)
-	if d.Err == nil && peer != "" && !d.Rule.Allow.Anyone {
-		w.node.watchAdmitted(admission{w, o, name}, cut)
+	if d.Err != nil || peer == "" || d.Rule.Allow.Anyone {
+		return d.Err
 	}
-	return d.Err
+	if d.byName() {
+		if err := w.node.keepHistory(peer); err != nil {
+			return fmt.Errorf("%w: the history of %s: %w", policy.ErrDenied, peer, err)
+		}
+	}
+	w.node.watchAdmitted(admission{w, o, name}, cut)
+	return nil
+}
+
+// byName reports whether the rule names the subject. Of who is admitted by a
+// credential the history is kept already; others, whom a policy admits without
+// knowing them, stay strangers.
+func (d *Decision) byName() bool {
+	return d.Rule.Allow.Permits(d.Subject) || strings.Contains(d.Rule.Policy(), d.Subject)
+}
+
+// keepHistory stores the history of who is admitted by its name: from then on an older one
+// is refused, also after a restart.
+func (n *Node) keepHistory(peer string) error {
+	id, err := identity.ParseIdentifier(peer)
+	if err != nil {
+		return err
+	}
+	return n.peers.keep(id)
 }
 
 // An admission is that something of a resource may be open over a channel.
@@ -388,7 +411,7 @@ func (n *Node) trust(h *identity.History) error {
 	if h == nil {
 		return nil
 	}
-	if err := n.channels.Histories.UpdateHistory(h); err != nil {
+	if err := n.peers.update(h, true); err != nil {
 		return fmt.Errorf("the authority %v: %w", h.Identifier(), err)
 	}
 	n.authority = h

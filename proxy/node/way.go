@@ -254,6 +254,9 @@ func (n *Node) secure(ctx context.Context, w *way, to target, name string, autho
 		cfg = *to.channels
 	}
 	cfg.Authorize, cfg.Group = authorize, w.group
+	if authorize != nil { // it must be somebody by name
+		cfg.Histories = n.peers.all()
+	}
 	member, err := n.members.dialing(ctx, &cfg)
 	if err != nil {
 		return err
