@@ -267,7 +267,7 @@ func (mb *member) failed(err error) {
 }
 
 // A disbelief says why the credentials that peers present are not believed. A peer
-// can present any number of them, so that the same is said now and then only.
+// presents the same one again with each channel, which need not be said each time.
 type disbelief struct {
 	node *Node
 
@@ -285,6 +285,6 @@ func (d *disbelief) say(peer identity.Identifier, err error) {
 	}
 	d.mu.Unlock()
 	if !again {
-		d.node.log.Warn("credential not believed", zap.String("node", d.node.name), zap.Stringer("peer", peer), zapErr(err))
+		d.node.denied.say(zap.WarnLevel, refused{message: "credential not believed"}, peer.String(), zap.Stringer("peer", peer), zapErr(err))
 	}
 }

@@ -20,6 +20,7 @@ import (
 type Node struct {
 	name   string
 	log    *zap.Logger
+	denied *refusals // logs what is refused; from start on
 	status func(Event)
 	router *tunnel.Router
 
@@ -110,6 +111,11 @@ func (n *Node) start() error {
 	n.resources = make(map[key]*resource)
 	n.accepted = make(map[*tunnel.Origin]*accepted)
 	n.watching = make(chan struct{})
+	n.denied = newRefusals(n.log.With(zap.String("node", n.name)))
+	n.wg.Go(func() {
+		<-n.life.Done()
+		n.denied.close()
+	})
 	n.wg.Go(n.recheck)
 	if n.cutOff == nil {
 		n.cutOff = n.hangUp
@@ -163,7 +169,9 @@ func (n *Node) channelListener(cfg secure.Config, name string) *secure.Listener 
 			n.forget(c.Origin())
 			n.peers.release(c.Peer())
 		},
-		Refused: func(err error) { n.log.Warn("channel refused", zap.String("node", n.name), zap.Error(err)) },
+		Refused: func(err error) { // which says who it is, where that is known
+			n.denied.say(zap.WarnLevel, refused{"channel refused", "channel_listener", name}, err.Error(), zap.Error(err))
+		},
 	}
 }
 

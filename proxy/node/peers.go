@@ -3,6 +3,7 @@ package node
 import (
 	"container/list"
 	"errors"
+	"strings"
 	"sync"
 
 	"ockam/tunnel/identity"
@@ -221,4 +222,21 @@ func (k keptAttributes) PutAttributes(subject identity.Identifier, e identity.At
 		return err
 	}
 	return k.AttributeStore.PutAttributes(subject, e)
+}
+
+// byName reports whether the rule names the subject. Of who is admitted by a
+// credential the history is kept already; others, whom a policy admits without
+// knowing them, stay strangers.
+func (d *Decision) byName() bool {
+	return d.Rule.Allow.Permits(d.Subject) || strings.Contains(d.Rule.Policy(), d.Subject)
+}
+
+// keepHistory stores the history of who is admitted by its name: from then on an older one
+// is refused, also after a restart.
+func (n *Node) keepHistory(peer string) error {
+	id, err := identity.ParseIdentifier(peer)
+	if err != nil {
+		return err
+	}
+	return n.peers.keep(id)
 }

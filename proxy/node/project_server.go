@@ -217,18 +217,19 @@ func (p *projectServing) serveAuthority(ctx context.Context, name string, source
 
 // log notes what an authority has changed or refused.
 func (p *projectServing) log(e authority.Event) {
+	const kind = "authority"
 	fields := []zap.Field{
-		zap.String("node", p.n.name), zap.String("kind", "authority"), zap.String("service", e.Service),
-		zap.String("request", e.Method.String()+" "+e.Path), zap.Stringer("peer", e.Caller), zap.String("what", e.Text),
+		zap.String("service", e.Service), zap.String("request", e.Method.String()+" "+e.Path[:min(len(e.Path), maxRefusalPath)]),
+		zap.Stringer("peer", e.Caller), zap.String("what", e.Text),
 	}
 	if e.Err != nil {
 		fields = append(fields, zap.Error(e.Err))
 	}
 	if e.Status == api.StatusOK {
-		p.n.log.Info("membership", fields...)
+		p.n.log.Info("membership", append(fields, zap.String("node", p.n.name), zap.String("kind", kind))...)
 		return
 	}
-	p.n.log.Warn("refused", fields...)
+	p.n.denied.say(zap.WarnLevel, refused{"refused", kind, e.Service}, e.Caller.String(), fields...)
 }
 
 // openMembers opens what keeps the members.

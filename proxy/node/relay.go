@@ -134,8 +134,12 @@ func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, 
 			}
 		},
 		Refused: func(e relay.Event) {
-			n.log.Warn("relay refused", zap.String("node", n.name), zap.String("name", e.Name),
-				zap.String("owner", e.Owner), zap.Error(e.Err))
+			peer := ""
+			if e.Origin != nil {
+				peer = e.Origin.Peer
+			}
+			n.denied.say(zap.WarnLevel, refused{message: "relay refused", kind: "relay_service"}, peer, zap.String("name", e.Name),
+				zap.String("peer", peerName(peer)), zap.String("owner", e.Owner), zap.Error(e.Err))
 		},
 	}
 	var regs []*tunnel.Registration

@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"ockam/proxy/node"
 	"ockam/tunnel"
 	"ockam/tunnel/authority"
@@ -193,4 +196,56 @@ node "n" {
 			}
 		}
 	})
+}
+
+// TestRefusalsAreSummedUp: who is refused again and again does not fill the log, nor
+// hide that somebody else is refused.
+func TestRefusalsAreSummedUp(t *testing.T) {
+	t.Parallel()
+	const many = 100
+	hub, noisy, other := newHome(t), newOwner(t), newOwner(t)
+	core, logs := observer.New(zap.InfoLevel)
+	b := hub.node(t, node.BackgroundOptions{Name: "hub", Log: zap.New(core), Server: &node.ProjectServer{
+		Name: "p", Address: "127.0.0.1:0", Authority: node.AuthorityServer{Identity: "authority"},
+	}})
+	p := newPeer(t, newOwner(t))
+	link := p.link(b.Addr())
+	ask := func(o *owner, times int) {
+		t.Helper()
+		c, err := p.comeTo(link, node.AuthorityListener, o, patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range times {
+			if _, err := (&authority.Client{Router: p.router, Path: c, Timeout: patience}).Issue(t.Context()); !errors.Is(err, authority.ErrNotMember) {
+				t.Fatal(err)
+			}
+		}
+	}
+	ask(noisy, many)
+	ask(other, 1)
+	b.Close()
+	of := func(o *owner) (n int) {
+		for _, e := range logs.FilterMessage("refused").All() {
+			if e.ContextMap()["peer"] == o.String() {
+				n++
+			}
+		}
+		return n
+	}
+	if n := of(noisy); n == 0 || n > 10 {
+		t.Errorf("%d lines of %d refusals", n, many)
+	}
+	if n := of(other); n != 1 {
+		t.Errorf("%d lines of the other peer, want 1", n)
+	}
+	sum := 0
+	for _, e := range logs.FilterMessage("more refusals").All() {
+		if e.ContextMap()["node"] == "hub" && e.ContextMap()["name"] == authority.CredentialIssuer {
+			sum += int(e.ContextMap()["count"].(int64))
+		}
+	}
+	if sum+of(noisy) != many {
+		t.Errorf("%d lines, and %d more; want %d together", of(noisy), sum, many)
+	}
 }

@@ -130,7 +130,7 @@ func (n *Node) connectionEvents(kind, name string, counts *traffic) proxy.Events
 		},
 		Refused: func(c proxy.Connection, err error) {
 			counts.refused.Add(1)
-			log.Warn("connection refused", append(fields(c), zap.Error(err))...)
+			n.denied.say(zap.WarnLevel, refused{"connection refused", kind, name}, c.Peer, append(fields(c), zap.Error(err))...)
 		},
 	}
 }

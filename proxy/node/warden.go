@@ -258,23 +258,6 @@ func (w *warden) admitName(o *tunnel.Origin, name string, cut func()) error {
 	return nil
 }
 
-// byName reports whether the rule names the subject. Of who is admitted by a
-// credential the history is kept already; others, whom a policy admits without
-// knowing them, stay strangers.
-func (d *Decision) byName() bool {
-	return d.Rule.Allow.Permits(d.Subject) || strings.Contains(d.Rule.Policy(), d.Subject)
-}
-
-// keepHistory stores the history of who is admitted by its name: from then on an older one
-// is refused, also after a restart.
-func (n *Node) keepHistory(peer string) error {
-	id, err := identity.ParseIdentifier(peer)
-	if err != nil {
-		return err
-	}
-	return n.peers.keep(id)
-}
-
 // An admission is that something of a resource may be open over a channel.
 type admission struct {
 	*warden
@@ -340,8 +323,8 @@ func (n *Node) recheck() {
 				continue
 			}
 			if d := a.decide(a.origin.Peer, a.name); d.Err != nil {
-				n.log.Warn("not admitted any more", zap.String("node", n.name), zap.Stringer("kind", a.of.Type),
-					zap.String("name", a.of.Name), zap.String("peer", a.origin.Peer), zap.Error(d.Err))
+				n.denied.say(zap.WarnLevel, a.refused("not admitted any more"), a.origin.Peer,
+					zap.String("peer", a.origin.Peer), zap.Error(d.Err))
 				cut()
 			}
 		}
@@ -390,8 +373,7 @@ func (n *Node) mayEcho(m *tunnel.Message) error {
 	}
 	err := n.echo.decide(o.Peer, "").Err
 	if err != nil && !ok {
-		n.log.Debug("refused", zap.String("node", n.name), zap.Stringer("kind", n.echo.of.Type),
-			zap.String("name", n.echo.of.Name), zap.String("peer", peerName(o.Peer)), zap.Error(err))
+		n.denied.say(zap.DebugLevel, n.echo.refused("refused"), o.Peer, zap.String("peer", peerName(o.Peer)), zap.Error(err))
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
