@@ -203,7 +203,7 @@ func (s *store) resolve(ctx context.Context, to multiaddr.Addr) (multiaddr.Addr,
 			}
 			out = append(out, addr...)
 		case multiaddr.Project:
-			rec, err := s.memberProject(ctx, part.Value)
+			rec, err := s.knownProject(ctx, part.Value)
 			if err != nil {
 				return nil, err
 			}

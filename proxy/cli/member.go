@@ -88,7 +88,7 @@ func (n *remote) projectName(ctx context.Context) (string, error) {
 	if o, err := settingsOf(rec); err == nil && o.Project != "" {
 		return o.Project, nil
 	}
-	known, err := n.store.memberProject(ctx, "")
+	known, err := n.store.knownProject(ctx, "")
 	if err != nil {
 		return "", err
 	}
@@ -99,7 +99,7 @@ func (n *remote) projectName(ctx context.Context) (string, error) {
 // a project: the project does not answer who may not, so that it would be waited
 // for in vain. What cannot be found out is left to the project.
 func (n *remote) mayRegister(ctx context.Context, projectName, relay string) error {
-	rec, err := n.store.memberProject(ctx, projectName)
+	rec, err := n.store.knownProject(ctx, projectName)
 	if err != nil || rec.Authority == nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,10 +20,10 @@ import (
 // authorityTimeout bounds what a command asks an authority for.
 const authorityTimeout = 30 * time.Second
 
-// memberProject returns a project that is known here, the default one if name is
+// knownProject returns a project that is known here, the default one if name is
 // empty. Where the name "default" is none it means the default one too, so that
 // what is written for one machine holds on another.
-func (s *store) memberProject(ctx context.Context, name string) (*project.Record, error) {
+func (s *store) knownProject(ctx context.Context, name string) (*project.Record, error) {
 	known, err := s.Project(ctx, name)
 	if errors.Is(err, state.ErrNotFound) && name == "default" {
 		known, err = s.Project(ctx, "")
@@ -32,12 +33,16 @@ func (s *store) memberProject(ctx context.Context, name string) (*project.Record
 	} else if !errors.Is(err, state.ErrNotFound) {
 		return nil, err
 	}
-	what := "There is no project on this machine"
-	if name != "" && name != "default" {
-		what = fmt.Sprintf("There is no project with name %q on this machine", name)
+	all, err := s.Projects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	what := errors.New("there is no project on this machine") // else one is the default
+	if name != "" {
+		what = notFound("project", name, "there is "+cmp.Or(enumerate(projectNames(all)), "none on this machine"))
 	}
 	return nil, &failure{
-		code: codeNotFound, err: errors.New(what),
+		code: codeNotFound, err: what,
 		help: "Become a member with a ticket: ockam project enroll TICKET. Or import what is known of it: ockam project import --project-file project.json. Or make one: ockam project create default --listen HOST:PORT",
 	}
 }

@@ -195,7 +195,7 @@ func (c *console) secure(ctx context.Context, s *store, w *walker, o *messageOpt
 
 // enter goes on at a project, as a member.
 func (c *console) enter(ctx context.Context, s *store, w *walker, o *messageOptions, name string) error {
-	rec, err := s.memberProject(ctx, name)
+	rec, err := s.knownProject(ctx, name)
 	if err != nil {
 		return err
 	}

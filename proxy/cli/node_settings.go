@@ -85,7 +85,7 @@ func (s *store) trust(ctx context.Context, o *nodeSettings) (node.Trust, error) 
 	case o.Server != nil: // follows from that
 		return node.Trust{}, nil
 	case o.Project != "":
-		rec, err := s.memberProject(ctx, o.Project)
+		rec, err := s.knownProject(ctx, o.Project)
 		if err != nil || rec.Authority == nil {
 			return node.Trust{}, err
 		}
@@ -93,7 +93,7 @@ func (s *store) trust(ctx context.Context, o *nodeSettings) (node.Trust, error) 
 			return node.Trust{}, err
 		}
 		find := func(ctx context.Context) (multiaddr.Addr, error) {
-			now, err := s.memberProject(ctx, o.Project)
+			now, err := s.knownProject(ctx, o.Project)
 			if err == nil {
 				now, err = s.nearby(ctx, now)
 			}

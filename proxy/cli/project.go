@@ -112,36 +112,14 @@ both must prove to be. As JSON it is what "project import" and "node create
 	identityOption(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
-			var p *state.Project
-			var err error
+			name := "default"
 			if len(args) > 0 {
-				p, err = s.namedProject(ctx, args[0])
-			} else if p, err = s.Project(ctx, "default"); errors.Is(err, state.ErrNotFound) {
-				p, err = s.Project(ctx, "")
+				name = args[0]
 			}
-			if err != nil {
-				return err
-			}
-			return c.printProject(p)
+			return c.printProject(ctx, s, name)
 		})
 	}
 	return cmd
-}
-
-// namedProject returns the project of that name, or says which there are.
-func (s *store) namedProject(ctx context.Context, name string) (*state.Project, error) {
-	p, err := s.Project(ctx, name)
-	if err == nil && name != "" || err != nil && !errors.Is(err, state.ErrNotFound) {
-		return p, err
-	}
-	all, err := s.Projects(ctx) // the empty name is nobody's
-	switch {
-	case err != nil:
-		return nil, err
-	case len(all) == 0:
-		return nil, notFound("project", name, "there are none. Import one: ockam project import --project-file FILE")
-	}
-	return nil, notFound("project", name, "there is "+enumerate(projectNames(all)))
 }
 
 func projectNames(all []state.Project) (names []string) {
@@ -151,8 +129,12 @@ func projectNames(all []state.Project) (names []string) {
 	return names
 }
 
-func (c *console) printProject(p *state.Project) error {
-	return c.print(result{plain: p.Record.Text(), json: p.Record.Shown()})
+func (c *console) printProject(ctx context.Context, s *store, name string) error {
+	rec, err := s.knownProject(ctx, name)
+	if err != nil {
+		return err
+	}
+	return c.print(result{plain: rec.Text(), json: rec.Shown()})
 }
 
 func newProjectShow(c *console) *cobra.Command {
@@ -189,13 +171,7 @@ both must prove to be. Without NAME it is the default project.`,
 			if err != nil {
 				return err
 			}
-			return c.forEach(chosen, len(chosen) > 1, func(name string) error {
-				p, err := s.namedProject(ctx, name)
-				if err != nil {
-					return err
-				}
-				return c.printProject(p)
-			})
+			return c.forEach(chosen, len(chosen) > 1, func(name string) error { return c.printProject(ctx, s, name) })
 		})
 	}
 	return cmd

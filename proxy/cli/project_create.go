@@ -163,7 +163,7 @@ func projectAddress(listen, address string) (listenAt, connectTo string, err err
 
 // welcome prints what a project that has just been made is for.
 func (c *console) welcome(ctx context.Context, s *store, name, enroller string) error {
-	rec, err := s.memberProject(ctx, name)
+	rec, err := s.knownProject(ctx, name)
 	if err != nil {
 		return err
 	}

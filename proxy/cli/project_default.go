@@ -22,20 +22,20 @@ through another project stays there.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
 				if len(args) == 0 {
-					rec, err := s.memberProject(ctx, "")
+					rec, err := s.knownProject(ctx, "")
 					if err != nil {
 						return err
 					}
 					return c.print(result{plain: markOK + "The default project is '" + rec.Name + "'", machine: rec.Name})
 				}
-				p, err := s.namedProject(ctx, args[0])
+				rec, err := s.knownProject(ctx, args[0])
 				if err != nil {
 					return err
 				}
-				if err := s.SetDefaultProject(ctx, p.Record.Name); err != nil {
+				if err := s.SetDefaultProject(ctx, rec.Name); err != nil {
 					return err
 				}
-				return c.print(result{plain: markOK + "The project " + p.Record.Name + " is now the default", machine: p.Record.Name})
+				return c.print(result{plain: markOK + "The project " + rec.Name + " is now the default", machine: rec.Name})
 			})
 		},
 	}

@@ -117,7 +117,7 @@ func enrollerError(rec *project.Record, err error) error {
 // asEnroller calls f with a connection to the authority of a project.
 func (c *console) asEnroller(cmd *cobra.Command, name, as string, r *retries, f func(context.Context, *project.Record, *authorityCall) error) error {
 	return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
-		rec, err := s.memberProject(ctx, name)
+		rec, err := s.knownProject(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -212,7 +212,7 @@ func (c *console) enroll(ctx context.Context, s *store, e enrollment) (*enrollme
 		if err := s.mayKeep(ctx, e.record); err != nil {
 			return nil, err
 		}
-	} else if e.record, err = s.memberProject(ctx, e.project); err != nil {
+	} else if e.record, err = s.knownProject(ctx, e.project); err != nil {
 		return nil, err
 	}
 	if e.identity, err = c.ensureIdentity(ctx, s, e.identity); err != nil {

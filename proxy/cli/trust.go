@@ -106,7 +106,7 @@ func (s *store) projectOf(ctx context.Context, value string) (*project.Record, e
 		b, err = os.ReadFile(value)
 	}
 	if err != nil || !bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
-		return s.memberProject(ctx, value)
+		return s.knownProject(ctx, value)
 	}
 	rec, err := project.ParseRecordLeniently(b)
 	if err != nil {
