@@ -101,6 +101,18 @@ type leaving struct {
 	lapsed bool // what is wanted in its place allows less
 }
 
+// changing returns the change of a resource that goes by *s, which Node.mu guards:
+// where becomes permits it while it runs, *s is what is wanted from then on.
+func changing[S interface{ becomes(next S) bool }](s *S) func(wanted) bool {
+	return func(w wanted) bool {
+		next, ok := w.spec.(S)
+		if ok = ok && (*s).becomes(next); ok {
+			*s = next
+		}
+		return ok
+	}
+}
+
 // changed changes what can be changed while it runs, and returns what cannot.
 func (n *Node) changed(want []wanted) []leaving {
 	asked := make(map[key]wanted)

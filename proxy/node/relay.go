@@ -21,6 +21,12 @@ type relaySpec struct {
 	AllowAt  string // where Allow stands
 }
 
+// becomes says no unless only the place of the allow is another.
+func (s relaySpec) becomes(next relaySpec) bool {
+	next.AllowAt = s.AllowAt
+	return reflect.DeepEqual(next, s)
+}
+
 // startRelay keeps the node registered at another one.
 func (n *Node) startRelay(s relaySpec, c *config.Relay) (*resource, error) {
 	return n.startRelayAs(s, c, c.Name)
@@ -35,10 +41,11 @@ func (n *Node) startRelayAs(s relaySpec, c *config.Relay, as string) (*resource,
 	}
 	to := target{hops: hops, peer: expect(s.Allow), group: n.relayed}
 	there := n.byAllow(Resource{policy.Relay, s.Name}, &s.Allow, &s.AllowAt)
+	byPolicy := s.Allow.Policy != nil // s is guarded by n.mu once the relay runs
 	seen := &registering{flow: flowID(), tried: make(chan struct{})}
 	use := func(ctx context.Context, w *way) error {
 		defer w.close()
-		if s.Allow.Policy != nil { // else the handshake has decided, if there was one
+		if byPolicy { // else the handshake has decided, if there was one
 			if err := there.admit(w.path.Origin(), w.cut); err != nil {
 				return err
 			}
@@ -69,15 +76,7 @@ func (n *Node) startRelayAs(s relaySpec, c *config.Relay, as string) (*resource,
 		n.dismiss(there)
 	})
 	r.view, r.warden = seen, there
-	r.change = func(asked wanted) bool { // but for the place of its allow nothing may differ
-		next, ok := asked.spec.(relaySpec)
-		at := next.AllowAt
-		next.AllowAt = s.AllowAt
-		if ok = ok && reflect.DeepEqual(next, s); ok {
-			s.AllowAt = at
-		}
-		return ok
-	}
+	r.change = changing(&s)
 	return r, nil
 }
 
@@ -85,6 +84,10 @@ func (n *Node) startRelayAs(s relaySpec, c *config.Relay, as string) (*resource,
 type relayServiceSpec struct {
 	Allow config.AllowList
 	At    string // where Allow stands
+}
+
+func (s relayServiceSpec) becomes(next relayServiceSpec) bool {
+	return next.Allow.Anyone == s.Allow.Anyone
 }
 
 var (
@@ -159,13 +162,7 @@ func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, 
 		n.dismiss(w)
 	})
 	r.view, r.warden = server, w
-	r.change = func(asked wanted) bool {
-		next, ok := asked.spec.(relayServiceSpec)
-		if ok = ok && next.Allow.Anyone == s.Allow.Anyone; ok {
-			s = next
-		}
-		return ok
-	}
+	r.change = changing(&s)
 	return r, nil
 }
 

@@ -29,6 +29,12 @@ type inletSpec struct {
 	Max   int
 }
 
+// becomes says no unless only the place of the allow is another.
+func (s inletSpec) becomes(next inletSpec) bool {
+	next.At = s.At
+	return reflect.DeepEqual(next, s)
+}
+
 // startInlet listens for applications and keeps a way to the outlet.
 func (n *Node) startInlet(s inletSpec, c *config.TCPInlet) (*resource, error) {
 	return n.startInletWith(s, c, inletExtras{})
@@ -83,15 +89,7 @@ func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*
 		}
 	})
 	r.warden = x.warden
-	r.change = func(asked wanted) bool { // but for the place of its allow nothing may differ
-		next, ok := asked.spec.(inletSpec)
-		at := next.At
-		next.At = s.At
-		if ok = ok && reflect.DeepEqual(next, s); ok {
-			s.At = at
-		}
-		return ok
-	}
+	r.change = changing(&s)
 	r.view, r.traffic = &listening{addr: addr, flow: flowID(), ways: ways}, counts
 	r.halt = func() { _ = lis.Close() } // the connections go on
 	r.drain = func(ctx context.Context) {

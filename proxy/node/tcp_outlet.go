@@ -33,7 +33,6 @@ type outletSpec struct {
 
 func outletKey(name string) key { return key{"tcp_outlet", name} }
 
-// becomes reports whether an outlet can be changed to next while it runs.
 func (s outletSpec) becomes(next outletSpec) bool {
 	return s.Name == next.Name && s.TLS == next.TLS && s.Outside == next.Outside && s.Max == next.Max && s.Allow.Anyone == next.Allow.Anyone &&
 		(s.To == next.To || s.To.Network != "demo" && next.To.Network != "demo")
@@ -93,13 +92,7 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, w *warden) (*r
 		n.dismiss(w)
 	})
 	r.traffic, r.warden = counts, w
-	r.change = func(asked wanted) bool {
-		next, ok := asked.spec.(outletSpec)
-		if ok = ok && s.becomes(next); ok {
-			s = next
-		}
-		return ok
-	}
+	r.change = changing(&s)
 	r.drain = func(ctx context.Context) { shutdown(ctx, func() { n.closeUsers(k) }, out.Shutdown) }
 	return r, nil
 }
