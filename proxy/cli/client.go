@@ -228,6 +228,29 @@ type walker struct {
 	wg     sync.WaitGroup // the link's reader
 }
 
+// follow goes on along hops: over connections and past workers by itself, and as
+// other says for the rest.
+func (w *walker) follow(ctx context.Context, hops []multiaddr.Hop, other func(multiaddr.Hop) error) (err error) {
+	for _, h := range hops {
+		switch h.Kind {
+		case multiaddr.HopDial:
+			err = passing(w.dial(ctx, h.Value))
+		case multiaddr.HopService:
+			w.rest = w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(h.Value)))
+		default:
+			err = other(h)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func notFollowed(h multiaddr.Hop) error {
+	return fmt.Errorf("%v %s cannot be followed", h.Kind, h.Value)
+}
+
 // dial opens the connection that the route begins with.
 func (w *walker) dial(ctx context.Context, addr string) error {
 	link, err := tunnel.Dial(ctx, w.router, tcp.Transport{}, addr)

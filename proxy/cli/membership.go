@@ -148,23 +148,14 @@ func (w *walker) through(ctx context.Context, to multiaddr.Addr, cfg *secure.Con
 	if err != nil {
 		return err
 	}
-	for i, h := range hops {
-		last := i == len(hops)-1
-		switch {
-		case h.Kind == multiaddr.HopDial:
-			err = passing(w.dial(ctx, h.Value))
-		case last && (h.Kind == multiaddr.HopService || h.Kind == multiaddr.HopSecure):
-			err = w.open(ctx, cfg, h.Value)
-		case h.Kind == multiaddr.HopService:
-			w.rest = w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(h.Value)))
-		default:
-			err = fmt.Errorf("%v %s cannot be followed", h.Kind, h.Value)
-		}
-		if err != nil {
-			return err
-		}
+	last := len(hops) - 1
+	if last < 0 || hops[last].Kind != multiaddr.HopService && hops[last].Kind != multiaddr.HopSecure {
+		return fmt.Errorf("the route %s does not end with a channel listener", to)
 	}
-	return nil
+	if err := w.follow(ctx, hops[:last], notFollowed); err != nil {
+		return err
+	}
+	return w.open(ctx, cfg, hops[last].Value)
 }
 
 // open goes on through a channel to a listener.

@@ -157,22 +157,18 @@ func (c *console) sendFromHere(ctx context.Context, s *store, o *messageOptions,
 	}
 	w := walker{router: router}
 	defer w.close()
-	for _, h := range hops {
+	err = w.follow(ctx, hops, func(h multiaddr.Hop) error {
 		switch h.Kind {
-		case multiaddr.HopDial:
-			err = passing(w.dial(ctx, h.Value))
 		case multiaddr.HopSecure:
-			err = c.secure(ctx, s, &w, o, h.Value)
+			return c.secure(ctx, s, &w, o, h.Value)
 		case multiaddr.HopProject:
-			err = c.enter(ctx, s, &w, o, h.Value)
-		case multiaddr.HopService:
-			w.rest = w.rest.Join(tunnel.NewRoute(tunnel.LocalAddress(h.Value)))
+			return c.enter(ctx, s, &w, o, h.Value)
 		default:
-			err = fmt.Errorf("%v %s cannot be followed", h.Kind, h.Value)
+			return notFollowed(h)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("the route %s leads nowhere: %w", to, err)
-		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the route %s leads nowhere: %w", to, err)
 	}
 	return w.ask(ctx, message)
 }
