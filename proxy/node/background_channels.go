@@ -249,3 +249,43 @@ func (b *Background) ChannelListener(address string) (ChannelListenerOptions, er
 func (b *Background) DeleteChannelListener(address string) error {
 	return b.remove(channelListenerKey(address), state.KindSecureChannelListener)
 }
+
+// channelConfigOf is what channels are made with in the name of a stored
+// identity; nil for the zero identifier and the node's own.
+func (b *Background) channelConfigOf(ctx context.Context, id identity.Identifier) (*secure.Config, error) {
+	if id.IsZero() || id == b.Identifier() {
+		return nil, nil
+	}
+	all, err := b.store.Identities(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range all {
+		if n.Identifier == id {
+			return b.channelConfig(ctx, n.Name)
+		}
+	}
+	return nil, fmt.Errorf("%w: there is no stored identity %v", ErrNotFound, id)
+}
+
+// channelConfig is what channels are made with in the name of a stored
+// identity, of the node's own if the name is empty.
+func (b *Background) channelConfig(ctx context.Context, name string) (*secure.Config, error) {
+	peers := b.n.channels
+	cfg := &secure.Config{
+		Router: peers.Router, Identity: peers.Identity, Histories: peers.Histories, Attributes: peers.Attributes, Ordered: true,
+		Authorities: peers.Authorities, Credential: peers.Credential, Disbelieved: peers.Disbelieved,
+	}
+	if name == "" {
+		return cfg, nil
+	}
+	id, err := b.store.Identity(ctx, name)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil, fmt.Errorf("%w: there is no identity %q", ErrNotFound, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	cfg.Identity, cfg.Credential = id, b.presents(id)
+	return cfg, nil
+}
