@@ -83,6 +83,11 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 		}
 		n.endWeb = func() { _ = n.web.Close() }
 	}
+	return n, n.begin(ctx, o.background(s, trust, log))
+}
+
+// background is how the node begins.
+func (o *createFlags) background(s *store, trust node.Trust, log *zap.Logger) node.BackgroundOptions {
 	options := node.BackgroundOptions{
 		Name: o.name, Identity: o.identity, Listen: o.listen, Store: s.Store, Log: log,
 		NoDefaultServices: o.Launch != nil, ChannelListener: o.Launch.listener(), Trust: trust,
@@ -91,28 +96,35 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 	if o.UDP {
 		options.Rendezvous = o.Rendezvous
 	}
-	n.node, err = node.StartBackground(ctx, options)
+	return options
+}
+
+// begin starts the node, its node API and its HTTP server, and records that they
+// run. What has been started when it fails is for close to end.
+func (n *localNode) begin(ctx context.Context, o node.BackgroundOptions) (err error) {
+	n.node, err = node.StartBackground(ctx, o)
 	if errors.Is(err, node.ErrChannelListener) {
-		return n, &failure{err: err, status: exitCannotCreate}
+		return &failure{err: err, status: exitCannotCreate}
 	}
 	if err != nil {
-		return n, fmt.Errorf("the node %s cannot be started: %w", o.name, err)
+		return fmt.Errorf("the node %s cannot be started: %w", n.name, err)
 	}
 	if o.Server == nil { // who serves a project serves nothing else
-		if n.detach, err = control.Attach(n.node); err != nil {
-			n.detach = func() {}
-			return n, err
+		detach, err := control.Attach(n.node)
+		if err != nil {
+			return err
 		}
+		n.detach = detach
 	}
-	n.serveHTTP(log)
-	_, err = s.NodeStarted(ctx, o.name, func(rec *state.Node) error {
+	n.serveHTTP(o.Log)
+	_, err = n.store.NodeStarted(ctx, n.name, func(rec *state.Node) error {
 		rec.ListenerAddress, rec.HTTPAddress = n.node.Addr(), ""
 		if n.web != nil {
 			rec.HTTPAddress = n.web.Addr().String()
 		}
 		return nil
 	})
-	return n, err
+	return err
 }
 
 // logOfNode returns what a node in this process logs to: its files in the
