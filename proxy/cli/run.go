@@ -22,15 +22,8 @@ import (
 // way has been drained; tests put something else in its place.
 var runNodes = node.Run
 
-func newRun(c *console) *cobra.Command {
-	drain := duration(10 * time.Second)
-	level := choice{value: "info", of: logLevels}
-	format := choice{value: "auto", of: []string{"auto", "console", "json"}}
-	inline := ""
-	cmd := &cobra.Command{
-		Use:   "run [PATH…]",
-		Short: "Run what configuration files say",
-		Long: `Runs the nodes of a configuration in the foreground, until SIGTERM or SIGINT. Then
+// runLong is the help of run.
+const runLong = `Runs the nodes of a configuration in the foreground, until SIGTERM or SIGINT. Then
 it takes no new connections, waits for those under way as long as --drain says,
 and exits with 0. A second signal ends it at once.
 
@@ -42,7 +35,24 @@ standard error.
 A PATH that ends in .yaml, .yml or .json, or the text of --inline, is a configuration
 of the reference implementation: it makes vaults, identities, nodes in the background
 and what they have, prints the result of each, and ends. That is also what happens
-without PATH in a folder with ockam.yml or ockam.yaml.`,
+without PATH in a folder with ockam.yml or ockam.yaml.`
+
+// runOptions are those of run.
+type runOptions struct {
+	inline        string
+	drain         duration
+	level, format choice
+}
+
+func newRun(c *console) *cobra.Command {
+	o := runOptions{
+		drain: duration(10 * time.Second), level: choice{value: "info", of: logLevels},
+		format: choice{value: "auto", of: []string{"auto", "console", "json"}},
+	}
+	cmd := &cobra.Command{
+		Use:   "run [PATH…]",
+		Short: "Run what configuration files say",
+		Long:  runLong,
 		Example: `  # Three nodes in one process, and a web page behind them; writes nothing
   ockam run examples/quickstart.hcl
 
@@ -53,52 +63,63 @@ without PATH in a folder with ockam.yml or ockam.yaml.`,
   ockam run --inline '{nodes: [a, b], tcp-outlet: {at: a, to: 5432}}'`,
 		Args: arguments(0, -1),
 	}
-	cmd.Flags().StringVar(&inline, "inline", "", "a configuration of the reference implementation, as YAML")
-	cmd.Flags().Bool("blocking", false, "has no effect")
-	cmd.Flags().Lookup("blocking").Hidden = true
-	cmd.Flags().Var(&drain, "drain", "how long connections may go on after a signal")
-	cmd.Flags().Var(&level, "log-level", "least to log: "+strings.Join(logLevels, ", "))
-	cmd.Flags().Var(&format, "log-format", "form of logs: auto (console on a terminal, else json), console, json")
-	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-		text := cmd.Flags().Changed("inline")
-		switch yaml := slices.ContainsFunc(args, isYAML); {
-		case text && len(args) > 0:
-			return &usageError{cmd: cmd, text: "--inline <CONTENTS> cannot be used with [PATH]"}
-		case yaml && len(args) > 1:
-			return &usageError{cmd: cmd, text: "a configuration of the reference implementation (.yaml, .yml, .json) stands alone"}
-		case text || yaml:
-			return onlyInForeground(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.inline, "inline", "", "a configuration of the reference implementation, as YAML")
+	f.Bool("blocking", false, "has no effect")
+	f.Lookup("blocking").Hidden = true
+	f.Var(&o.drain, "drain", "how long connections may go on after a signal")
+	f.Var(&o.level, "log-level", "least to log: "+strings.Join(logLevels, ", "))
+	f.Var(&o.format, "log-format", "form of logs: auto (console on a terminal, else json), console, json")
+	cmd.PreRunE = checkRun
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		src, err := runSource(cmd, o.inline, args)
+		if err != nil {
+			return err
 		}
-		return nil
-	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
-		if src, err := runSource(cmd, inline, args); err != nil || src != nil {
-			if err != nil {
-				return err
-			}
+		if src != nil {
 			return c.runRecipe(cmd.Context(), src)
 		}
-		c.lines = nil // the log of nodes is on standard error
-		if !format.set && getenv("OCKAM_LOG_FORMAT") == "json" {
-			format.value = "json"
-		}
-		log, err := c.logger(c.logLevel(level), format.value)
-		if err != nil {
-			return err
-		}
-		f, err := c.loadConfig(args, config.Options{})
-		if err != nil {
-			return err
-		}
-		s := &lazyStore{}
-		defer func() { err = errors.Join(err, s.close()) }()
-		opt := node.Options{Log: log, Status: c.statusLine(demoInlets(f)), Store: s.open}
-		c.asMembers(&opt, s)
-		return c.untilSignal(cmd.Context(), func(ctx context.Context) error {
-			return runNodes(ctx, f, opt, time.Duration(drain))
-		})
+		return c.runHere(cmd.Context(), args, &o)
 	}
 	return cmd
+}
+
+// checkRun looks whether the arguments of run make sense together.
+func checkRun(cmd *cobra.Command, args []string) error {
+	text := cmd.Flags().Changed("inline")
+	switch yaml := slices.ContainsFunc(args, isYAML); {
+	case text && len(args) > 0:
+		return &usageError{cmd: cmd, text: "--inline <CONTENTS> cannot be used with [PATH]"}
+	case yaml && len(args) > 1:
+		return &usageError{cmd: cmd, text: "a configuration of the reference implementation (.yaml, .yml, .json) stands alone"}
+	case text || yaml:
+		return onlyInForeground(cmd)
+	}
+	return nil
+}
+
+// runHere runs the nodes of a configuration of ours in this process, until a
+// signal comes.
+func (c *console) runHere(ctx context.Context, paths []string, o *runOptions) (err error) {
+	c.lines = nil // the log of nodes is on standard error
+	if !o.format.set && getenv("OCKAM_LOG_FORMAT") == "json" {
+		o.format.value = "json"
+	}
+	log, err := c.logger(c.logLevel(o.level), o.format.value)
+	if err != nil {
+		return err
+	}
+	f, err := c.loadConfig(paths, config.Options{})
+	if err != nil {
+		return err
+	}
+	s := &lazyStore{}
+	defer func() { err = errors.Join(err, s.close()) }()
+	opt := node.Options{Log: log, Status: c.statusLine(demoInlets(f)), Store: s.open}
+	c.asMembers(&opt, s)
+	return c.untilSignal(ctx, func(ctx context.Context) error {
+		return runNodes(ctx, f, opt, time.Duration(o.drain))
+	})
 }
 
 // onlyInForeground refuses options that are about nodes in this process.
