@@ -39,18 +39,19 @@ func (v *membersValue) String() string { return v.text }
 // Type returns what the help calls the value.
 func (v *membersValue) Type() string { return "json_object" }
 
-// oktaFlags are the options of an authority that takes members of Okta.
-type oktaFlags struct {
-	base, certificate string
-	attributes        []string
+// authorityOptions are those of authority create.
+type authorityOptions struct {
+	createFlags
+	server  node.ProjectServer
+	account historyValue
+	okta    node.OktaTenant
+
+	accessRoute    routeValue // without effect, as identifierFile
+	identifierFile string
 }
 
 func newAuthorityCreate(c *console) *cobra.Command {
-	o := &createFlags{nodeOptions: nodeOptions{name: "authority", listen: "127.0.0.1:4000", identity: "authority"}}
-	server := &node.ProjectServer{}
-	var account historyValue
-	var okta oktaFlags
-	accessRoute, identifierFile := routeValue{}, ""
+	o := &authorityOptions{createFlags: createFlags{nodeOptions: nodeOptions{name: "authority", listen: "127.0.0.1:4000", identity: "authority"}}}
 	cmd := &cobra.Command{
 		Use:   "create [NAME]",
 		Short: "Run an authority in the background",
@@ -66,29 +67,7 @@ A project has a relay as well, and one command makes both: ockam project create.
   ockam authority create --foreground --tcp-listener-address 0.0.0.0:4001 --project-identifier p1 --trusted-identities '{}'`,
 		Args: arguments(0, 1),
 	}
-	f := cmd.Flags()
-	f.BoolVarP(&o.foreground, "foreground", "f", false, "run in this process")
-	f.BoolVar(&o.child, "child-process", false, "how this program starts a background node")
-	f.BoolVarP(&o.skip, "skip-is-running-check", "s", false, "leave it to the node to find out that it runs already")
-	f.StringVarP(&o.listen, "tcp-listener-address", "t", o.listen, "where to listen: host:port")
-	f.StringVar(&o.identity, "identity", o.identity, "its identity, made if there is none of that name")
-	f.Var((*projectIdentifier)(&server.ID), "project-identifier", "the project that its credentials are for")
-	f.Var(&membersValue{to: &server.Authority.Members}, "trusted-identities", "members from the beginning, with their attributes")
-	f.BoolVar(&server.Authority.NoDirect, "no-direct-authentication", false, "enrollers cannot manage members")
-	f.BoolVar(&server.Authority.NoTokens, "no-token-enrollment", false, "there are no tickets")
-	f.Var(&account, "account-authority", "change history, in hex, of who names administrators of the project")
-	f.BoolVar(&server.Authority.EnforceAdminChecks, "enforce-admin-checks", false, "only administrators make enrollers")
-	f.BoolVar(&server.Authority.OmitContext, "disable-trust-context-id", false, "leave the project out of credentials")
-	f.Var((*lifetimeValue)(&server.Authority.Lifetime), "credential-lifetime", "how long a credential is valid; 30 days if left out")
-	f.StringVar(&okta.base, "tenant-base-url", "", "the tenant at Okta whose users can become members")
-	f.StringVar(&okta.certificate, "certificate", "", "the certificate of the tenant, in PEM")
-	f.StringArrayVar(&okta.attributes, "attributes", nil, "an attribute to take over from Okta; may be given again")
-	f.Var(&accessRoute, "project-access-route", "where the relay of the project is")
-	f.StringVar(&identifierFile, "project-identity-identifier-file", "", "the file with the identifier of the relay of the project")
-	for _, name := range []string{"child-process", "tenant-base-url", "certificate", "attributes", "project-access-route", "project-identity-identifier-file"} {
-		f.Lookup(name).Hidden = true
-	}
-	require(cmd, false, "project-identifier", "trusted-identities")
+	o.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			o.name = args[0]
@@ -96,32 +75,60 @@ A project has a relay as well, and one command makes both: ockam project create.
 		if err := checkNodeName(o.name); err != nil {
 			return err
 		}
-		if okta.base != "" && okta.certificate != "" && len(okta.attributes) > 0 { // with fewer there is no such service
-			server.Authority.Okta = &node.OktaTenant{BaseURL: okta.base, Certificate: okta.certificate, Attributes: okta.attributes}
-		}
-		server.Authority.Identity, server.Address = o.identity, o.listen
-		server.Authority.AccountAuthority = account.String()
-		o.Server = server
-		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
-			if o.foreground {
-				return c.runForeground(ctx, s, o)
-			}
-			if err := c.mayCreate(ctx, s, o.name); err != nil {
-				return err
-			}
-			if _, _, err := s.create(ctx, o.identity); err != nil { // without a word
-				return err
-			}
-			if err := c.startProcess(ctx, s, &o.nodeOptions); err != nil {
-				return err
-			}
-			if c.errTTY { // scripts expect nothing
-				c.say(markOK, "The authority %s runs at %s", o.name, o.listen)
-			}
-			return nil
-		})
+		return withStore(cmd.Context(), func(ctx context.Context, s *store) error { return c.createAuthority(ctx, s, o) })
 	}
 	return cmd
+}
+
+func (o *authorityOptions) flags(cmd *cobra.Command) {
+	f, a := cmd.Flags(), &o.server.Authority
+	f.BoolVarP(&o.foreground, "foreground", "f", false, "run in this process")
+	f.BoolVar(&o.child, "child-process", false, "how this program starts a background node")
+	f.BoolVarP(&o.skip, "skip-is-running-check", "s", false, "leave it to the node to find out that it runs already")
+	f.StringVarP(&o.listen, "tcp-listener-address", "t", o.listen, "where to listen: host:port")
+	f.StringVar(&o.identity, "identity", o.identity, "its identity, made if there is none of that name")
+	f.Var((*projectIdentifier)(&o.server.ID), "project-identifier", "the project that its credentials are for")
+	f.Var(&membersValue{to: &a.Members}, "trusted-identities", "members from the beginning, with their attributes")
+	f.BoolVar(&a.NoDirect, "no-direct-authentication", false, "enrollers cannot manage members")
+	f.BoolVar(&a.NoTokens, "no-token-enrollment", false, "there are no tickets")
+	f.Var(&o.account, "account-authority", "change history, in hex, of who names administrators of the project")
+	f.BoolVar(&a.EnforceAdminChecks, "enforce-admin-checks", false, "only administrators make enrollers")
+	f.BoolVar(&a.OmitContext, "disable-trust-context-id", false, "leave the project out of credentials")
+	f.Var((*lifetimeValue)(&a.Lifetime), "credential-lifetime", "how long a credential is valid; 30 days if left out")
+	f.StringVar(&o.okta.BaseURL, "tenant-base-url", "", "the tenant at Okta whose users can become members")
+	f.StringVar(&o.okta.Certificate, "certificate", "", "the certificate of the tenant, in PEM")
+	f.StringArrayVar(&o.okta.Attributes, "attributes", nil, "an attribute to take over from Okta; may be given again")
+	f.Var(&o.accessRoute, "project-access-route", "where the relay of the project is")
+	f.StringVar(&o.identifierFile, "project-identity-identifier-file", "", "the file with the identifier of the relay of the project")
+	for _, name := range []string{"child-process", "tenant-base-url", "certificate", "attributes", "project-access-route", "project-identity-identifier-file"} {
+		f.Lookup(name).Hidden = true
+	}
+	require(cmd, false, "project-identifier", "trusted-identities")
+}
+
+func (c *console) createAuthority(ctx context.Context, s *store, o *authorityOptions) error {
+	a := &o.server.Authority
+	if t := o.okta; t.BaseURL != "" && t.Certificate != "" && len(t.Attributes) > 0 { // with fewer there is no such service
+		a.Okta = &t
+	}
+	a.Identity, a.AccountAuthority, o.server.Address = o.identity, o.account.String(), o.listen
+	o.Server = &o.server
+	if o.foreground {
+		return c.runForeground(ctx, s, &o.createFlags)
+	}
+	if err := c.mayCreate(ctx, s, o.name); err != nil {
+		return err
+	}
+	if _, _, err := s.create(ctx, o.identity); err != nil { // without a word
+		return err
+	}
+	if err := c.startProcess(ctx, s, &o.nodeOptions); err != nil {
+		return err
+	}
+	if c.errTTY { // scripts expect nothing
+		c.say(markOK, "The authority %s runs at %s", o.name, o.listen)
+	}
+	return nil
 }
 
 // serverVariable hands what a node serves a project with to the process of the
