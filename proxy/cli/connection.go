@@ -75,7 +75,7 @@ func newTransportList(c *console, command, kind string, all func(*control.Client
 			}
 			var lines [][]string
 			for _, e := range found {
-				lines = append(lines, []string{fmt.Sprintf("TCP %s %v at %s", kind, shownTransport(e)["mode"], e.Socket)})
+				lines = append(lines, []string{fmt.Sprintf("TCP %s %v at %s", kind, e.Shown().Mode, e.Socket)})
 			}
 			return c.print(result{plain: list("TCP "+kind, lines)})
 		})
@@ -102,9 +102,9 @@ func newConnectionShow(c *console) *cobra.Command {
 			if err != nil {
 				return whenAbsent(err, "TCP connection", args[0])
 			}
-			o := shownTransport(e)
+			o := e.Shown()
 			return c.print(result{plain: fmt.Sprintf("%sTCP connection of the node %s\n%[3]sType: %[4]v\n%[3]sMode: %[5]v\n%[3]sSocket: %[6]s\n%[3]sProcessor: %[7]s\n%[3]sFlow control: %[8]s",
-				markOK, n.name, markText, o["type"], o["mode"], e.Socket, e.Processor, e.Flow.ID)})
+				markOK, n.name, markText, o.Type, o.Mode, e.Socket, e.Processor, e.Flow.ID)})
 		})
 	}
 	return cmd
@@ -190,7 +190,7 @@ func newListenerShow(c *console) *cobra.Command {
 			if err != nil {
 				return whenAbsent(err, "TCP listener", args[0])
 			}
-			return c.print(result{plain: "TCP listener at " + e.Socket, json: shownTransport(e)})
+			return c.print(result{plain: "TCP listener at " + e.Socket, json: e.Shown()})
 		})
 	}
 	return cmd

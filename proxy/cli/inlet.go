@@ -142,7 +142,7 @@ func (c *console) createInlet(ctx context.Context, n *remote, o *inletOptions) e
 	}
 	return c.print(result{
 		plain:   markOK + "Created an inlet at the node " + n.name + ", " + made.Bind + "\n" + markText + "to the outlet " + made.OutletAddress,
-		machine: made.Bind, json: shownInlet(made),
+		machine: made.Bind, json: made.Shown(),
 	})
 }
 
@@ -204,7 +204,7 @@ func inlets(ctx context.Context, n *remote) (all []control.InletStatus, names []
 }
 
 func inletLines(e control.InletStatus) []string {
-	return []string{"Inlet " + e.Alias + " at " + e.Bind, "is " + strings.ToUpper(shownStatus(e.Status)), "to the outlet " + e.OutletAddress}
+	return []string{"Inlet " + e.Alias + " at " + e.Bind, "is " + strings.ToUpper(e.Status.Shown()), "to the outlet " + e.OutletAddress}
 }
 
 func newInletList(c *console) *cobra.Command {
@@ -227,7 +227,7 @@ func newInletList(c *console) *cobra.Command {
 			}
 			items, lines := []any{}, [][]string{}
 			for _, e := range all {
-				items, lines = append(items, shownInlet(e)), append(lines, inletLines(e))
+				items, lines = append(items, e.Shown()), append(lines, inletLines(e))
 			}
 			return c.print(result{plain: list("TCP inlet", lines) + noneAt(len(all), n), json: items})
 		})
@@ -261,7 +261,7 @@ func newInletShow(c *console) *cobra.Command {
 				if !contains(chosen, e.Alias) {
 					continue
 				}
-				if err := c.print(result{plain: markText + strings.Join(inletLines(e), "\n"+markText), json: shownInlet(e)}); err != nil {
+				if err := c.print(result{plain: markText + strings.Join(inletLines(e), "\n"+markText), json: e.Shown()}); err != nil {
 					return err
 				}
 			}

@@ -95,7 +95,7 @@ becomes a member of the project of the ticket first, and gets a node if it has n
 			address := "/service/" + made.Address.Name
 			return c.print(result{
 				plain:   markOK + "Created an outlet at the node " + n.name + ", " + address + ", to " + hostPort(made.Target),
-				machine: address, json: shownOutlet(made),
+				machine: address, json: made.Shown(),
 			})
 		})
 	}

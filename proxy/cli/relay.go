@@ -139,7 +139,7 @@ func newRelayList(c *console) *cobra.Command {
 			items, lines := []any{}, [][]string{}
 			for _, e := range sorted(all, func(e control.RelayInfo) string { return e.Name }) {
 				items = append(items, shownRelay(e))
-				line := []string{"Relay " + e.Name + " is " + strings.ToUpper(shownStatus(e.Status)) + " at " + e.Destination.String()}
+				line := []string{"Relay " + e.Name + " is " + strings.ToUpper(e.Status.Shown()) + " at " + e.Destination.String()}
 				if e.RemoteAddress != "" {
 					line = append(line, "as /service/"+e.RemoteAddress)
 				}
@@ -188,7 +188,7 @@ func newRelayShow(c *console) *cobra.Command {
 					return whenAbsent(err, "relay", name)
 				}
 				o := object{
-					"connection_status": shownStatus(e.Status), "destination": e.Destination.String(), "name": e.Name,
+					"connection_status": e.Status.Shown(), "destination": e.Destination.String(), "name": e.Name,
 					"relay_route": orNull(e.ForwardingRoute), "remote_address": nil, "worker_address": nil,
 				}
 				if e.RemoteAddress != "" {
@@ -198,7 +198,7 @@ func newRelayShow(c *console) *cobra.Command {
 					o["worker_address"] = "/service/" + bare(e.WorkerAddress)
 				}
 				plain := "Relay:\n" + markText + "Name: " + e.Name + "\n" + markText + "Relay at: " + e.Destination.String() + "\n" +
-					markText + "Status: " + strings.ToUpper(shownStatus(e.Status))
+					markText + "Status: " + strings.ToUpper(e.Status.Shown())
 				if e.Status == control.Up {
 					plain += "\n" + markText + "Route: " + e.ForwardingRoute + "\n" + markText + "Remote address: /service/" + e.RemoteAddress
 				}

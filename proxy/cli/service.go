@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ockam/proxy/control"
 	"ockam/tunnel/service"
 )
 
@@ -37,7 +38,7 @@ func newServiceList(c *console) *cobra.Command {
 			for _, e := range all {
 				lines = append(lines, []string{"Service " + e.Type + " at /service/" + e.Address})
 			}
-			return c.print(result{plain: list("service", lines), json: shownServices(all)})
+			return c.print(result{plain: list("service", lines), json: control.ShownServices(all)})
 		})
 	}
 	return cmd

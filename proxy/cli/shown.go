@@ -11,8 +11,6 @@ import (
 
 	"ockam/proxy/control"
 	"ockam/proxy/state"
-	"ockam/tunnel"
-	"ockam/tunnel/service"
 )
 
 // An object is a JSON object; its keys are sorted when it is printed.
@@ -28,19 +26,19 @@ func orNull(s string) any {
 
 // shownNode returns what node show prints (Ockam protocol, command line, JSON
 // shapes). A node that does not run has nothing.
-func (s *store) shownNode(ctx context.Context, rec *state.Node) (object, error) {
+func (s *store) shownNode(ctx context.Context, rec *state.Node) (control.ShownNode, error) {
 	if rec.Running() && !rec.Authority {
-		var shown object
+		var shown control.ShownNode
 		err := s.connect(ctx, rec, func(ctx context.Context, n *remote) error {
 			r, err := n.Resources(ctx)
-			shown = shownResources(r)
+			shown = r.Shown()
 			return err
 		})
 		if err == nil {
 			return shown, nil
 		}
 		if _, unreachable := errors.AsType[*passingError](err); !unreachable {
-			return nil, err
+			return shown, err
 		}
 	}
 	return shownRecord(rec), nil
@@ -48,173 +46,68 @@ func (s *store) shownNode(ctx context.Context, rec *state.Node) (object, error) 
 
 // shownRecord is what there is to say about a node that does not answer: it was
 // stopped, or its listener deleted.
-func shownRecord(rec *state.Node) object {
-	route := object{"short": "/node/" + rec.Name}
-	if _, port, err := net.SplitHostPort(rec.ListenerAddress); err == nil {
-		route["verbose"] = "/dnsaddr/localhost/tcp/" + port
+func shownRecord(rec *state.Node) control.ShownNode {
+	shown := control.ShownNode{
+		Name: rec.Name, Identity: rec.Identity, Default: rec.Default, Status: "stopped",
+		Route:      control.ShownRoute{Short: "/node/" + rec.Name},
+		Transports: []control.ShownTransport{}, Listeners: []control.ShownListener{},
+		Inlets: []control.ShownInlet{}, Outlets: []control.ShownOutlet{}, Services: []control.ShownService{},
 	}
-	shown := object{
-		"http_server_address": nil, "identity_name": rec.Identity, "inlets": []any{},
-		"is_default": rec.Default, "name": rec.Name, "outlets": []any{},
-		"route": route, "secure_channel_listeners": []any{}, "services": []any{},
-		"status": "stopped", "transports": []any{},
+	if _, port, err := net.SplitHostPort(rec.ListenerAddress); err == nil {
+		shown.Route.Verbose = "/dnsaddr/localhost/tcp/" + port
 	}
 	if rec.Running() {
-		shown["status"], shown["pid"] = "running", rec.Process.PID
-		shown["http_server_address"] = orNull(rec.HTTPAddress)
+		shown.Status, shown.PID = "running", uint32(rec.Process.PID)
+		if rec.HTTPAddress != "" {
+			shown.HTTP = &rec.HTTPAddress
+		}
 	}
-	return shown
-}
-
-func shownResources(r control.NodeResources) object {
-	route := object{"short": r.Route.Short.String()}
-	if r.Route.Verbose != nil {
-		route["verbose"] = r.Route.Verbose.String()
-	}
-	shown := object{
-		"http_server_address": nil, "identity_name": r.IdentityName, "is_default": r.IsDefault, "name": r.Name,
-		"route": route, "status": "stopped", "services": shownServices(r.Services),
-	}
-	switch r.Process.State {
-	case control.Running:
-		shown["status"], shown["pid"] = "running", r.Process.PID
-	case control.Zombie:
-		shown["status"] = "zombie"
-	case control.Stopped:
-	}
-	if r.HTTPServer != nil {
-		shown["http_server_address"] = net.JoinHostPort(r.HTTPServer.Host, strconv.Itoa(int(r.HTTPServer.Port)))
-	}
-	inlets, outlets, transports, listeners := []any{}, []any{}, []any{}, []any{}
-	for _, e := range r.Inlets {
-		inlets = append(inlets, shownInlet(e))
-	}
-	for _, e := range r.Outlets {
-		outlets = append(outlets, shownOutlet(e))
-	}
-	for _, e := range r.Transports {
-		transports = append(transports, shownTransport(e))
-	}
-	for _, e := range r.ChannelListeners {
-		listeners = append(listeners, object{
-			"address": shownAddress(e.Address), "flow_control_id": e.Flow.ID, "is_key_exchange_only": e.KeyExchangeOnly,
-		})
-	}
-	shown["inlets"], shown["outlets"], shown["transports"], shown["secure_channel_listeners"] = inlets, outlets, transports, listeners
 	return shown
 }
 
 // nodeText is what node show prints for people.
-func nodeText(shown object) string {
+func nodeText(n control.ShownNode) string {
 	status := "DOWN"
-	if shown["status"] == "running" {
-		status = fmt.Sprintf("UP, process %v", shown["pid"])
+	if n.Status == "running" {
+		status = fmt.Sprintf("UP, process %d", n.PID)
 	}
 	var b strings.Builder
 	line := func(format string, args ...any) { b.WriteString(markText + fmt.Sprintf(format, args...) + "\n") }
-	line("Node %v", shown["name"])
+	line("Node %s", n.Name)
 	line("  Status: %s", status)
-	route, _ := shown["route"].(object)
-	for _, key := range []string{"short", "verbose"} {
-		if route[key] != nil {
-			line("  Route: %v", route[key])
-		}
+	line("  Route: %s", n.Route.Short)
+	if n.Route.Verbose != "" {
+		line("  Route: %s", n.Route.Verbose)
 	}
-	line("  Identity: %v", shown["identity_name"])
-	if shown["http_server_address"] != nil {
-		line("  HTTP server: http://%v", shown["http_server_address"])
+	line("  Identity: %s", n.Identity)
+	if n.HTTP != nil {
+		line("  HTTP server: http://%s", *n.HTTP)
 	}
-	for _, part := range []struct {
-		title, key string
-		name       func(object) string
-	}{
-		{"Transports", "transports", func(o object) string { return fmt.Sprintf("%v %v", o["mode"], o["socket_addr"]) }},
-		{"Secure channel listeners", "secure_channel_listeners", func(o object) string {
-			a, _ := o["address"].(object)
-			inner, _ := a["inner"].([]int)
-			return "/service/" + bytesText(inner)
-		}},
-		{"Inlets", "inlets", func(o object) string {
-			return fmt.Sprintf("%v at %v to %v", o["alias"], o["bind_addr"], o["outlet_addr"])
-		}},
-		{"Outlets", "outlets", func(o object) string {
-			a, _ := o["worker_addr"].(object)
-			inner, _ := a["inner"].([]int)
-			return fmt.Sprintf("/service/%s to %v", bytesText(inner), o["to"])
-		}},
-		{"Services", "services", func(o object) string { return fmt.Sprintf("%v at /service/%v", o["type"], o["addr"]) }},
-	} {
-		all, _ := shown[part.key].([]any)
-		line("  %s: %d", part.title, len(all))
-		for _, e := range all {
-			o, _ := e.(object)
-			line("    %s", part.name(o))
-		}
+	line("  Transports: %d", len(n.Transports))
+	for _, t := range n.Transports {
+		line("    %s %s", t.Mode, t.Socket)
+	}
+	line("  Secure channel listeners: %d", len(n.Listeners))
+	for _, l := range n.Listeners {
+		line("    %v", l.Address)
+	}
+	line("  Inlets: %d", len(n.Inlets))
+	for _, i := range n.Inlets {
+		line("    %s at %s to %s", i.Alias, i.Bind, i.Outlet)
+	}
+	line("  Outlets: %d", len(n.Outlets))
+	for _, o := range n.Outlets {
+		line("    %v to %s", o.Worker, o.To)
+	}
+	line("  Services: %d", len(n.Services))
+	for _, s := range n.Services {
+		line("    %s at /service/%s", s.Type, s.Address)
 	}
 	return b.String()
-}
-
-func bytesText(inner []int) string {
-	var b strings.Builder
-	for _, n := range inner {
-		b.WriteByte(byte(n))
-	}
-	return b.String()
-}
-
-func shownAddress(a tunnel.Address) object {
-	inner := []int{}
-	for _, b := range []byte(a.Name) {
-		inner = append(inner, int(b))
-	}
-	return object{"inner": inner, "tt": a.Type}
-}
-
-// servicesFirst is the order that scripts know of the services of every node.
-var servicesFirst = map[string]int{service.UppercaseName: -2, service.EchoName: -1}
-
-func shownServices(all []control.ServiceStatus) []any {
-	items := []any{}
-	sort.SliceStable(all, func(i, j int) bool { return servicesFirst[all[i].Type] < servicesFirst[all[j].Type] })
-	for _, e := range all {
-		items = append(items, object{"addr": e.Address, "type": e.Type})
-	}
-	return items
-}
-
-func shownTransport(t control.TransportStatus) object {
-	mode := map[control.TransportMode]string{control.Listen: "Listen", control.Incoming: "Incoming", control.Outgoing: "Outgoing"}
-	kind := map[control.TransportType]string{control.TCP: "Tcp", control.Bluetooth: "Ble", control.WebSocket: "WebSocket"}
-	return object{
-		"flow_control_id": t.Flow.ID, "mode": mode[t.Mode], "processor_address": t.Processor,
-		"socket_addr": t.Socket, "type": kind[t.Type], "worker_addr": t.Worker,
-	}
-}
-
-func shownStatus(s control.ConnectionStatus) string {
-	if s == control.Up {
-		return "Up"
-	}
-	return "Down"
-}
-
-func shownInlet(i control.InletStatus) object {
-	worker := i.Worker
-	if i.Status != control.Up {
-		worker = "" // it takes no messages yet
-	}
-	return object{
-		"alias": i.Alias, "bind_addr": i.Bind, "outlet_addr": i.OutletAddress, "outlet_route": orNull(i.OutletRoute),
-		"payload": orNull(i.Payload), "status": shownStatus(i.Status), "worker_addr": orNull(worker),
-	}
 }
 
 func hostPort(h control.HostnamePort) string {
 	return net.JoinHostPort(h.Host, strconv.Itoa(int(h.Port)))
-}
-
-func shownOutlet(o control.OutletStatus) object {
-	return object{"payload": orNull(o.Payload), "to": hostPort(o.Target), "worker_addr": shownAddress(o.Address)}
 }
 
 func shownRelay(r control.RelayInfo) object {
@@ -223,7 +116,7 @@ func shownRelay(r control.RelayInfo) object {
 		flow = r.Flow.ID
 	}
 	return object{
-		"connection_status": shownStatus(r.Status), "destination_address": r.Destination.String(),
+		"connection_status": r.Status.Shown(), "destination_address": r.Destination.String(),
 		"flow_control_id": flow, "forwarding_route": orNull(r.ForwardingRoute), "last_failure": orNull(r.LastFailure),
 		"name": r.Name, "remote_address": orNull(r.RemoteAddress), "worker_address": orNull(r.WorkerAddress),
 	}

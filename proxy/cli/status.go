@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ockam/proxy/control"
 	"ockam/proxy/state"
 	"ockam/tunnel/api"
 )
@@ -53,13 +54,13 @@ identity yet one is made afterwards, as by every command that needs one.`,
 
 // shownNodes returns what node show prints of each node. One that does not
 // answer in time is shown as if it had nothing.
-func (c *console) shownNodes(ctx context.Context, s *store, timeout time.Duration) (shown []object, err error) {
+func (c *console) shownNodes(ctx context.Context, s *store, timeout time.Duration) (shown []control.ShownNode, err error) {
 	all, err := s.Nodes(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for i := range all {
-		one, err := func() (object, error) {
+		one, err := func() (control.ShownNode, error) {
 			ctx, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
 			return s.shownNode(ctx, &all[i])
@@ -78,7 +79,7 @@ func (c *console) shownNodes(ctx context.Context, s *store, timeout time.Duratio
 
 // statusResult has the members of the reference implementation's form that
 // are about its cloud, and empty.
-func statusResult(identities []state.Named, nodes []object) result {
+func statusResult(identities []state.Named, nodes []control.ShownNode) result {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%sockam %s, compiled from %s\n%s", markText, version, revision(), heading("Identities"))
 	people, running := []any{}, []any{}

@@ -108,7 +108,7 @@ func (w *Web) show(out http.ResponseWriter, r *http.Request) {
 		out.WriteHeader(http.StatusInternalServerError)
 		return
 	}
-	respond(out, http.StatusOK, "application/json", shownNode(resources))
+	respond(out, http.StatusOK, "application/json", webShow(resources))
 }
 
 func respond(out http.ResponseWriter, status int, kind string, body []byte) {

@@ -22,17 +22,17 @@ func TestShownNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var w webNode
+	var w ShownNode
 	if err := json.Unmarshal(want, &w); err != nil {
 		t.Fatal(err)
 	}
-	if got := shownNode(resourcesOf(t, w)); string(got) != string(want) {
+	if got := webShow(resourcesOf(t, w)); string(got) != string(want) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
 // resourcesOf is what the node API would say of a node that is shown so.
-func resourcesOf(t *testing.T, w webNode) NodeResources {
+func resourcesOf(t *testing.T, w ShownNode) NodeResources {
 	t.Helper()
 	place := func(s string) multiaddr.Addr {
 		a, err := multiaddr.Parse(s)
@@ -50,7 +50,7 @@ func resourcesOf(t *testing.T, w webNode) NodeResources {
 	for _, e := range w.Transports {
 		r.Transports = append(r.Transports, TransportStatus{TCP, Listen, e.Socket, e.Worker, e.Processor, FlowControlID{e.Flow}})
 	}
-	address := func(a webAddress) tunnel.Address {
+	address := func(a ShownAddress) tunnel.Address {
 		var name []byte
 		for _, n := range a.Inner {
 			name = append(name, byte(n))
