@@ -176,9 +176,9 @@ func (b *block) authority(p *ProjectServer, n *Node) {
 }
 
 func (b *block) lifetime(text string, at hcl.Range) time.Duration {
-	d, ok := parseDuration(text)
+	d, err := ParseDuration(text)
 	switch {
-	case !ok:
+	case err != nil:
 		b.errorf(at, "Bad duration", "%q is no duration: write a whole number with d, h, m or s, such as \"5m\".", text)
 	case d < minLifetime || d > maxLifetime:
 		b.errorf(at, "Bad lifetime", "Credentials last between one minute (\"1m\") and thirty days (\"30d\"). Who is no longer a member may go on for so long.")

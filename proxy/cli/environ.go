@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ockam/config"
 )
 
 // getenv is the value of a variable, trimmed.
@@ -27,7 +29,7 @@ func envDuration(name string, def time.Duration) (time.Duration, error) {
 	if text == "" {
 		return def, nil
 	}
-	d, err := parseDuration(text)
+	d, err := config.ParseDuration(text)
 	if err != nil {
 		return 0, fmt.Errorf("%s is %q, which is no duration: %w", name, text, err)
 	}

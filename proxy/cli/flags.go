@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"ockam/config"
 )
 
 // A choice is the value of an option that takes one of a few words.
@@ -40,7 +41,7 @@ type duration time.Duration
 
 // Set reads the text form.
 func (d *duration) Set(s string) error {
-	v, err := parseDuration(s)
+	v, err := config.ParseDuration(s)
 	*d = duration(v)
 	return err
 }
@@ -56,21 +57,6 @@ func (d *duration) String() string {
 
 // Type returns what the help calls the value.
 func (d *duration) Type() string { return "duration" }
-
-func parseDuration(s string) (time.Duration, error) {
-	digits := strings.TrimRight(s, "dhms")
-	unit, ok := map[string]time.Duration{
-		"": time.Second, "d": 24 * time.Hour, "h": time.Hour, "m": time.Minute, "s": time.Second, "ms": time.Millisecond,
-	}[s[len(digits):]]
-	n, err := strconv.ParseUint(digits, 10, 31)
-	if err != nil || !ok || strings.HasPrefix(digits, "+") {
-		return 0, errors.New("a whole number with d, h, m, s or ms, such as 10s")
-	}
-	if d := time.Duration(n) * unit; d/unit == time.Duration(n) {
-		return d, nil
-	}
-	return 0, errors.New("too long")
-}
 
 var errTwice = errors.New("given more than once")
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ockam/config"
 	"ockam/proxy/node"
 	"ockam/tunnel/authority"
 	"ockam/tunnel/identity"
@@ -28,7 +29,7 @@ type lifetimeValue time.Duration
 
 // Set reads a duration of a minute or more.
 func (v *lifetimeValue) Set(s string) error {
-	d, err := parseDuration(s)
+	d, err := config.ParseDuration(s)
 	if err == nil && d < node.MinLifetime {
 		err = fmt.Errorf("at least %v: members renew their credentials before they expire", node.MinLifetime)
 	}
