@@ -92,19 +92,9 @@ func newNodeDelete(c *console) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			chosen, err := c.toDelete(selection{kind: "node", names: names, name: strings.Join(args, ""), all: all, yes: yes})
-			if err != nil {
-				return err
-			}
-			return c.forEach(chosen, all, func(name string) error {
-				if err := c.deleteNode(ctx, s, name); err != nil {
-					return err
-				}
-				return c.print(result{
-					plain: markOK + "The node " + name + " has been deleted", machine: name,
-					json: map[string]any{"name": name},
-				})
-			})
+			return c.deleteEach(selection{
+				kind: "node", names: names, name: strings.Join(args, ""), all: all, yes: yes,
+			}, func(name string) error { return c.deleteNode(ctx, s, name) })
 		})
 	}
 	c.deprecatedForce(cmd)

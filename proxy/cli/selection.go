@@ -81,6 +81,22 @@ func notFound(kind, name, instead string) error {
 // absent is an error about something that there is not.
 func absent(text string) error { return &failure{code: codeNotFound, err: errors.New(text)} }
 
+// deleteEach deletes the things that the user means and prints their names.
+func (c *console) deleteEach(s selection, remove func(name string) error) error {
+	chosen, err := c.toDelete(s)
+	if err != nil {
+		return err
+	}
+	return c.forEach(chosen, s.all, func(name string) error {
+		if err := remove(name); err != nil {
+			return err
+		}
+		return c.print(result{
+			plain: markOK + "The " + s.kind + " " + name + " has been deleted", machine: name, json: object{"name": name},
+		})
+	})
+}
+
 // forEach calls f for each name. Where several are meant a failure is a
 // warning on standard output, and the rest goes on.
 func (c *console) forEach(names []string, several bool, f func(name string) error) error {

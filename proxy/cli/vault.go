@@ -262,19 +262,3 @@ func alreadyThere(err error) error {
 	}
 	return &failure{code: codeExists, err: fmt.Errorf("the %s %s already exists", item.Kind, item.Name), help: item.Advice}
 }
-
-// deleteEach deletes the things that the user means and prints their names.
-func (c *console) deleteEach(s selection, remove func(name string) error) error {
-	chosen, err := c.toDelete(s)
-	if err != nil {
-		return err
-	}
-	return c.forEach(chosen, s.all, func(name string) error {
-		if err := remove(name); err != nil {
-			return err
-		}
-		return c.print(result{
-			plain: markOK + "The " + s.kind + " " + name + " has been deleted", machine: name, json: object{"name": name},
-		})
-	})
-}
