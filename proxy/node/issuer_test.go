@@ -27,6 +27,8 @@ type issuer struct {
 	addr string
 	life time.Duration
 	down func() // nil while it is
+	// late is how much later than others somebody is answered.
+	late map[identity.Identifier]time.Duration
 
 	mu      sync.Mutex
 	members map[identity.Identifier]map[string]string
@@ -88,6 +90,7 @@ func (i *issuer) answer(_ context.Context, from *tunnel.Origin, r api.Request) a
 	if err != nil {
 		return api.Fail(r, &api.Error{Status: api.StatusBadRequest, Message: "secure channel required"})
 	}
+	time.Sleep(i.late[id])
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.asked[id]++

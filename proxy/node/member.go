@@ -20,6 +20,10 @@ import (
 // issueTimeout is how long an authority's answer is waited for.
 const issueTimeout = 10 * time.Second
 
+// acceptTimeout is how long a channel that is accepted waits for the credential that
+// is presented to who opens it.
+const acceptTimeout = time.Second
+
 // join makes the node a member where t has the route to the authority, which the
 // node trusts; it is called before the node starts. Credentials are kept in store
 // under the node's name; with nil they are not.
@@ -173,15 +177,21 @@ func (m *membership) dialing(ctx context.Context, cfg *secure.Config) (*member, 
 	return mb, nil
 }
 
-// accepting has channels that are accepted present the credential there is then:
-// whoever connects is not refused because there is none.
+// accepting has channels that are accepted present the credential there is then.
+// Who connects while the node starts waits for it a moment, since without one it may
+// be of no use; who connects while there is none to be had is not refused.
 func (m *membership) accepting(cfg *secure.Config) *member {
 	if m == nil || cfg.Credential != nil {
 		return nil
 	}
 	mb := m.member(cfg.Identity)
 	if mb != nil {
-		cfg.Credential = func() (*identity.Credential, error) { return mb.Known(), nil }
+		cfg.Credential = func() (*identity.Credential, error) {
+			ctx, cancel := context.WithTimeout(m.node.life, acceptTimeout)
+			defer cancel()
+			c, _ := mb.Current(ctx) // why there is none is told where it is asked for
+			return c, nil
+		}
 	}
 	return mb
 }
