@@ -194,6 +194,7 @@ func TestResets(t *testing.T) {
 	})
 	t.Run("of a target that takes nothing more", func(t *testing.T) {
 		r := newRig(t, target(t, func(c *net.TCPConn) {
+			_, _ = c.Read(make([]byte, 1)) // sooner, there may be no connection yet that is reset
 			_ = c.SetLinger(0)
 			_ = c.Close()
 		}))

@@ -57,14 +57,7 @@ func TestMemberRefresh(t *testing.T) {
 		t.Errorf("reset %v after the authority had gone", d)
 	}
 	i.start()
-	until(t, func() bool {
-		c, err := net.Dial("tcp", in.Bind)
-		if err != nil { // reset before it was seen to be there
-			return false
-		}
-		defer c.Close()
-		return client{t, c}.tryEcho(time.Second) == nil
-	})
+	until(t, func() bool { return tryEchoAt(t, in.Bind, time.Second) == nil })
 }
 
 // TestMemberAttributes: what the authority says of a member counts from its next
@@ -93,14 +86,7 @@ func TestMemberAttributes(t *testing.T) {
 	if err != nil || !in.Up {
 		t.Fatalf("%+v, %v", in, err)
 	}
-	open := func() bool {
-		c, err := net.Dial("tcp", in.Bind)
-		if err != nil {
-			return false
-		}
-		defer c.Close()
-		return client{t, c}.tryEcho(time.Second) == nil
-	}
+	open := func() bool { return tryEchoAt(t, in.Bind, time.Second) == nil }
 	lasts := func(what string, change func()) {
 		t.Helper()
 		c := connect(t, in.Bind)
