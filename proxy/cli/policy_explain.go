@@ -126,7 +126,15 @@ func (c *console) explainConfigured(ctx context.Context, s *store, o *explainOpt
 			return nil, &failure{err: errors.New("the configuration has several nodes"), help: "Say which one: --at NAME"}
 		}
 	}
-	return node.ExplainConfigured(ctx, file, name, s.Store, q)
+	var trust *node.Trust
+	if n := file.Node(name); n != nil && n.Membership != nil {
+		t, err := s.trust(ctx, &nodeSettings{Project: n.Membership.Name})
+		if err != nil {
+			return nil, err
+		}
+		trust = &t
+	}
+	return node.ExplainConfigured(ctx, file, name, s.Store, trust, q)
 }
 
 // explanation is what a node would answer that decides so.

@@ -14,7 +14,6 @@ import (
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/policy"
-	"ockam/tunnel/service"
 )
 
 // A Question is whether Subject may use a resource.
@@ -127,12 +126,16 @@ func find(all []*warden, r Resource) (w *warden, name string, err error) {
 
 // ExplainConfigured decides as a node of a configuration would, by what the
 // store knows. The node need not run. What an ephemeral node knows, only it does.
-func ExplainConfigured(ctx context.Context, f *config.File, name string, s *state.Store, q Question) (*Decision, error) {
+// Trust is what Options.Trust makes of the node; nil: what the configuration says.
+func ExplainConfigured(ctx context.Context, f *config.File, name string, s *state.Store, trust *Trust, q Question) (*Decision, error) {
 	c := f.Node(name)
 	if c == nil {
 		return nil, fmt.Errorf("%w: no node %q in the configuration", ErrNotFound, name)
 	}
 	n := &Node{name: name, router: tunnel.NewRouter(), identifiers: make(map[string]string), authority: c.Authority}
+	if trust != nil {
+		n.authority = trust.Authority
+	}
 	for _, other := range f.Nodes {
 		named, err := s.Named(ctx, cmp.Or(other.Identity, other.Name))
 		if err == nil && !other.Ephemeral {
@@ -145,8 +148,17 @@ func ExplainConfigured(ctx context.Context, f *config.File, name string, s *stat
 	if c.Ephemeral {
 		n.channels.Attributes = identity.NewMemoryStore()
 	}
+	var all []*warden
+	if c.Project != nil {
+		relays, done, err := n.asProject(ctx, s, c.Project)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+		all = append(all, relays)
+	}
 	n.echo = n.echoWarden()
-	all := []*warden{n.echo}
+	all = append(all, n.echo)
 	for _, w := range n.wanted(c) {
 		if w.err != nil {
 			return nil, w.err
@@ -158,25 +170,4 @@ func ExplainConfigured(ctx context.Context, f *config.File, name string, s *stat
 		}
 	}
 	return n.explainBy(all, q)
-}
-
-// ExplainServed decides as a background node would that serves a project, which no
-// command can ask: it is named like the node, and the store has what channels have
-// told it. The node need not run.
-func ExplainServed(ctx context.Context, name string, s *state.Store, served ProjectServer, q Question) (*Decision, error) {
-	id, err := s.Identity(ctx, served.Authority.Identity)
-	if err != nil {
-		return nil, fmt.Errorf("the identity of the authority: %w", err)
-	}
-	p := &projectServing{s: served, authority: id}
-	b := &Background{store: s, opt: BackgroundOptions{Name: name, Trust: p.trust()}}
-	b.n = &Node{name: name, life: ctx, router: tunnel.NewRouter(), authority: b.opt.Trust.Authority}
-	b.n.channels.Attributes = s.Node(name)
-	all := []*warden{b.warden(Resource{policy.Echoer, service.EchoName}, false)}
-	if served.Name != "" {
-		relays := b.warden(relayServiceResource, false)
-		relays.names = true
-		all = append(all, relays)
-	}
-	return b.n.explainBy(all, q)
 }

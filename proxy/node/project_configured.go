@@ -60,11 +60,7 @@ func (n *Node) startProject(c *config.ProjectServer) (*resource, error) {
 	if p == nil {
 		return nil, fmt.Errorf("%sproject %s: a node that runs cannot become that of a project: start it again", place(c.Range), c.Name)
 	}
-	e := policy.Default()
-	spec := relayServiceSpec{
-		Allow: config.AllowList{Policy: &config.Policy{Text: e.String(), Expr: e, Default: true}}, At: c.Range.String(),
-	}
-	service, err := n.startRelayService(spec, &config.RelayService{})
+	service, err := n.startRelayService(projectRelays(c), &config.RelayService{})
 	if err != nil {
 		return nil, err
 	}
@@ -92,4 +88,12 @@ func (n *Node) startProject(c *config.ProjectServer) (*resource, error) {
 	r.halt = listener.halt
 	r.view = listener.view
 	return r, nil
+}
+
+// projectRelays is what the relay service of a project is like: for its members.
+func projectRelays(c *config.ProjectServer) relayServiceSpec {
+	e := policy.Default()
+	return relayServiceSpec{
+		Allow: config.AllowList{Policy: &config.Policy{Text: e.String(), Expr: e, Default: true}}, At: c.Range.String(),
+	}
 }

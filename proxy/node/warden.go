@@ -22,10 +22,14 @@ type Resource struct {
 	Name string
 }
 
-// String returns type and name, as in "tcp-outlet db".
+// String returns type and name, as in "tcp-outlet db"; one alone where the other is
+// not given.
 func (r Resource) String() string {
-	if r.Name == "" {
+	switch {
+	case r.Name == "":
 		return r.Type.String()
+	case r.Type == 0:
+		return r.Name
 	}
 	return r.Type.String() + " " + r.Name
 }
