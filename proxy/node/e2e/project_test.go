@@ -361,3 +361,59 @@ func TestProjectDatabase(t *testing.T) {
 		t.Errorf("%s members have the attribute, want 1", got)
 	}
 }
+
+// TestProjectAuthorities runs two authorities with the same identity and one
+// PostgreSQL, as docs/configuration.md says: who becomes a member at one is one at
+// the other.
+func TestProjectAuthorities(t *testing.T) {
+	t.Parallel()
+	findPostgres(t)
+	first, member, _ := newMachines(t)
+	newDatabase(t, first.space)
+	second := &machine{t: t, space: first.space, home: filepath.Join(t.TempDir(), "second")}
+	run := func(m *machine, port string) *process {
+		file := filepath.Join(t.TempDir(), "project.hcl")
+		text := fmt.Sprintf(`node "hub" {
+  project "shop" {
+    listen  = "0.0.0.0:%[1]s"
+    address = "%[2]s:%[1]s"
+    members = { "%[3]s" = { ockam-role = "enroller" } }
+    authority { database = "postgres://postgres@127.0.0.1:5432/postgres?sslmode=disable" }
+  }
+}
+`, port, projectAt, m.run("ockam identity show admin"))
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return start(t, command{
+			name: port, argv: m.space.wrap([]string{program(t), "run", file}), dir: m.home, env: []string{"OCKAM_HOME=" + m.home},
+		})
+	}
+	ticket := func(m *machine) (text string) {
+		t.Helper()
+		eventually(t, slow(20*time.Second), func() error {
+			r, err := m.try("ockam project ticket --no-retry --attribute team")
+			if err == nil && r.code != 0 {
+				err = errors.New(r.stderr)
+			}
+			text = r.stdout
+			return err
+		})
+		return text
+	}
+	first.run("ockam identity create admin -q")
+	p := run(first, "4000")
+	ticket(first) // it has made its identities
+	p.terminate(slow(10 * time.Second))
+	if err := os.CopyFS(second.home, os.DirFS(first.home)); err != nil {
+		t.Fatal(err)
+	}
+	run(first, "4000")
+	run(second, "4001")
+	ticket(second)
+	member.run("ockam project enroll " + ticket(first))
+	got := second.run("ockam project-member list --jq '[.[] | select(.attributes.attributes.team)] | length'")
+	if got != "1" {
+		t.Errorf("%s members have the attribute at the second authority, want 1", got)
+	}
+}
