@@ -17,6 +17,12 @@ const (
 	MaxRequest = 1 << 20
 	// MaxConcurrent is how many requests a Server carries out at once by default.
 	MaxConcurrent = 128
+	// MaxPerCaller is how many of them are of one caller: the peer of a link or
+	// channel, or a hop behind that peer.
+	MaxPerCaller = 8
+	// MaxPerOrigin is how many of them come over one link, in whatever channels.
+	// There may be a relay at its other end, with many callers behind it.
+	MaxPerOrigin = 32
 )
 
 // A Server answers requests that come to an address. It is a tunnel.Handler, to be
@@ -26,7 +32,7 @@ const (
 // holds up no other; the reference's nodes answer one after the other. It goes
 // on when the one who asked has gone. The answer leaves along the request's
 // return route. A request that cannot be read is dropped, unless Unread says
-// otherwise; a request too many at once is answered with 500.
+// otherwise; a request too many at once, in all or of its caller, is answered with 500.
 type Server struct {
 	Router *tunnel.Router
 	// Name is that of the address where the Server is registered.
@@ -43,6 +49,7 @@ type Server struct {
 	closed  bool
 	cancels map[uint64]context.CancelFunc // of the requests that are carried out
 	next    uint64                        // key in cancels
+	shares  tunnel.Shares                 // of those who sent them
 
 	wg sync.WaitGroup
 }
@@ -65,7 +72,7 @@ func (s *Server) HandleMessage(m *tunnel.Message) error {
 		}
 		return s.send(back, s.Unread(from, err))
 	}
-	ctx, done, err := s.begin()
+	ctx, done, err := s.begin(tunnel.CallerOf(m))
 	if err != nil {
 		if errors.Is(err, tunnel.ErrClosed) {
 			return err
@@ -84,7 +91,7 @@ func (s *Server) HandleMessage(m *tunnel.Message) error {
 }
 
 // begin takes a place among the requests that are carried out.
-func (s *Server) begin() (ctx context.Context, done func(), err error) {
+func (s *Server) begin(from tunnel.Caller) (ctx context.Context, done func(), err error) {
 	most := s.MaxConcurrent
 	if most == 0 {
 		most = MaxConcurrent
@@ -94,8 +101,8 @@ func (s *Server) begin() (ctx context.Context, done func(), err error) {
 	if s.closed {
 		return nil, nil, tunnel.ErrClosed
 	}
-	if len(s.cancels) >= most {
-		return nil, nil, fmt.Errorf("the node is busy with %d other requests", most)
+	if !s.shares.Take(from, tunnel.Limit{Total: most, PerOrigin: MaxPerOrigin, PerPeer: MaxPerCaller, PerHop: MaxPerCaller}) {
+		return nil, nil, fmt.Errorf("the node is busy with %d other requests", s.shares.Total())
 	}
 	if s.cancels == nil {
 		s.cancels = make(map[uint64]context.CancelFunc)
@@ -109,6 +116,7 @@ func (s *Server) begin() (ctx context.Context, done func(), err error) {
 		cancel()
 		s.mu.Lock()
 		delete(s.cancels, key)
+		s.shares.Release(from)
 		s.mu.Unlock()
 		s.wg.Done()
 	}, nil

@@ -51,7 +51,7 @@ func (l *Listener) Waiting() int64 { return l.waiting.Load() }
 func (l *Listener) Handshakes() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.total
+	return l.handshakes.Total()
 }
 
 // Channels returns how many channels are open.

@@ -19,7 +19,8 @@ const DefaultName = "api"
 const (
 	// MaxHandshakes is how many handshakes may be under way at once.
 	MaxHandshakes = 1024
-	// MaxHandshakesPerOrigin is how many of them one link or channel may have.
+	// MaxHandshakesPerOrigin is how many of them one link or channel may have,
+	// with those in channels within it.
 	MaxHandshakesPerOrigin = 128
 	// maxHandshakesPerHop is how many of those may come from the same place
 	// behind the node at its other end: a relay brings everybody's.
@@ -56,26 +57,8 @@ type Listener struct {
 	reg        *tunnel.Registration
 	ctx        context.Context // of the handshakes; nil: none may begin
 	cancel     context.CancelFunc
-	handshakes map[source]int
-	total      int
+	handshakes tunnel.Shares
 	channels   map[*Channel]uint64 // with how many frames had arrived a while ago
-}
-
-// A source is where first messages come from: the link or channel that brings
-// them and, if that is not where they begin, the hop behind it. The node there
-// has written the hop in front of the return route, so that a peer behind an
-// honest relay cannot choose it.
-type source struct {
-	origin *tunnel.Origin
-	hop    string
-}
-
-func sourceOf(m *tunnel.Message) source {
-	s := source{origin: m.Origin}
-	if m.Return.Len() > 2 { // more than the link and the peer
-		s.hop = string(m.Return.Rest().First())
-	}
-	return s
 }
 
 // Register makes the listener reachable: from then on it accepts channels, and
@@ -95,7 +78,6 @@ func (l *Listener) Register() error {
 		return err
 	}
 	l.reg = reg
-	l.handshakes = make(map[source]int)
 	l.channels = make(map[*Channel]uint64)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return nil
@@ -173,7 +155,7 @@ func (l *Listener) handle(m *tunnel.Message) error {
 		m.Release()
 		return fmt.Errorf("%w: first message too long", ErrOpen)
 	}
-	from := sourceOf(m)
+	from := tunnel.CallerOf(m)
 	ctx := l.reserve(from)
 	if ctx == nil {
 		m.Release()
@@ -191,7 +173,7 @@ func (l *Listener) handle(m *tunnel.Message) error {
 }
 
 // reserve takes a place for a handshake; nil if there is none.
-func (l *Listener) reserve(from source) context.Context {
+func (l *Listener) reserve(from tunnel.Caller) context.Context {
 	most, each := l.MaxHandshakes, l.MaxHandshakesPerOrigin
 	if most <= 0 {
 		most = MaxHandshakes
@@ -199,39 +181,20 @@ func (l *Listener) reserve(from source) context.Context {
 	if each <= 0 {
 		each = MaxHandshakesPerOrigin
 	}
-	all := source{origin: from.origin} // counts those with a hop as well
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ctx == nil || l.total >= most || l.handshakes[all] >= each {
+	limit := tunnel.Limit{Total: most, PerOrigin: each, PerPeer: each, PerHop: maxHandshakesPerHop}
+	if l.ctx == nil || !l.handshakes.Take(from, limit) {
 		return nil
 	}
-	if from != all {
-		if l.handshakes[from] >= maxHandshakesPerHop {
-			return nil
-		}
-		l.handshakes[from]++
-	}
-	l.total++
-	l.handshakes[all]++
 	l.wg.Add(1)
 	return l.ctx
 }
 
-func (l *Listener) unreserve(from source) {
-	all := source{origin: from.origin}
+func (l *Listener) unreserve(from tunnel.Caller) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.total--
-	l.releaseLocked(all)
-	if from != all {
-		l.releaseLocked(from)
-	}
-}
-
-func (l *Listener) releaseLocked(from source) {
-	if l.handshakes[from]--; l.handshakes[from] == 0 {
-		delete(l.handshakes, from)
-	}
+	l.handshakes.Release(from)
 }
 
 // respond runs the responder's side of the handshake that m begins.
