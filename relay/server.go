@@ -55,7 +55,7 @@ type Server struct {
 
 // An Event is what happened to a name.
 type Event struct {
-	Name    string
+	Name    string         // one that was refused as too long is cut
 	Address tunnel.Address // of the relay
 	Origin  *tunnel.Origin // who registered it, or was refused
 	Owner   string         // who has it: an identifier, or "link ADDRESS"
@@ -276,7 +276,11 @@ func (s *Server) finish(t *target, again bool, err error) error {
 func (s *Server) refuse(e *entry, o *tunnel.Origin, err error) error {
 	if s.Refused != nil {
 		owner, _ := s.registry().Owner(e.name)
-		s.Refused(Event{Name: e.name, Address: s.address(e.name), Origin: o, Owner: owner, Err: err})
+		name := e.name
+		if len(name) > maxNameLength { // up to a whole frame, of a stranger's making
+			name = strings.ToValidUTF8(name[:maxNameLength], "")
+		}
+		s.Refused(Event{Name: name, Address: s.address(name), Origin: o, Owner: owner, Err: err})
 	}
 	return err
 }

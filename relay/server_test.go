@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"unicode/utf8"
 
 	"ockam/relay"
 	"ockam/tunnel"
@@ -190,6 +191,7 @@ func TestHubRefuses(t *testing.T) {
 		{"hash", register, []string{"rr"}, bare("a#b"), true, relay.ErrName},
 		{"type and hash", register, []string{"rr"}, bare("1#x"), true, relay.ErrName},
 		{"long", register, []string{"rr"}, bare(strings.Repeat("n", 256)), true, relay.ErrName},
+		{"very long", register, []string{"rr"}, bare(strings.Repeat("é", 1<<20)), true, relay.ErrName},
 		{"not UTF-8", register, []string{"rr"}, []byte{2, 0xff, 0xfe}, false, nil},
 		{"empty body", register, []string{"rr"}, nil, false, nil},
 		{"cut short", register, []string{"rr"}, []byte{9, 'a'}, false, nil},
@@ -203,6 +205,7 @@ func TestHubRefuses(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNode(t)
 				var got error
+				var told string
 				s := n.hub(&relay.Server{
 					Allow: func(_ *tunnel.Message, name string) error {
 						if name == "secret" {
@@ -210,7 +213,7 @@ func TestHubRefuses(t *testing.T) {
 						}
 						return nil
 					},
-					Refused: func(e relay.Event) { got = e.Err },
+					Refused: func(e relay.Event) { got, told = e.Err, e.Name+e.Address.Name },
 				})
 				n.handle("hop", hop(n), n.group)
 				p := n.peer()
@@ -223,6 +226,9 @@ func TestHubRefuses(t *testing.T) {
 				}
 				if tt.refused != (got != nil) || tt.err != nil && !errors.Is(got, tt.err) {
 					t.Errorf("event %v, want %v", got, tt.err)
+				}
+				if len(told) > 2*255+len(relay.Prefix) || !utf8.ValidString(told) {
+					t.Errorf("the event repeats %d bytes of the name, valid: %v", len(told), utf8.ValidString(told))
 				}
 				// The link is fine.
 				p.send(frame(t, register, []string{"rr"}, bare("good")))
