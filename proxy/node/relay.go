@@ -132,8 +132,14 @@ func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, 
 		},
 		Released: func(e relay.Event) {
 			n.log.Info("relay released", zap.String("node", n.name), zap.String("name", e.Name), zap.Error(e.Err))
-			if errors.Is(e.Err, tunnel.ErrClosed) { // there is no message for it: who registered has to notice
+			// There is no message for it: who registered has to notice.
+			switch {
+			case errors.Is(e.Err, tunnel.ErrClosed):
 				n.hangUp(e.Origin)
+			case errors.Is(e.Err, relay.ErrTaken) && e.Origin.Peer != "" && !w.anyName(e.Origin, e.Name):
+				// It asks for the name until that is free again. One that may have any
+				// would take it back, and the two would go on like that.
+				n.cutOff(e.Origin)
 			}
 		},
 		Refused: func(e relay.Event) {
