@@ -156,6 +156,43 @@ func TestOwnerPlain(t *testing.T) {
 	}
 }
 
+// TestTakeOver: who may take a name over does so if it has room for it, which needs
+// no more names in all; else the name stays with its owner.
+func TestTakeOver(t *testing.T) {
+	n := newNode(t)
+	var released, refused []error
+	n.hub(&relay.Server{
+		MaxNames: 3, MaxPerOrigin: 2,
+		TakesOver: func(m *tunnel.Message, _ string) bool { return m.Origin.Peer == "Iany" },
+		Released:  func(e relay.Event) { released = append(released, e.Err) },
+		Refused:   func(e relay.Event) { refused = append(refused, e.Err) },
+	})
+	alice, anyName := n.channel("Ialice"), n.channel("Iany")
+	for _, name := range []string{"db", "web"} {
+		if !alice.register(name) {
+			t.Fatal("not registered")
+		}
+	}
+	if !anyName.register("own") || !anyName.register("db") {
+		t.Error("a name is not taken over, among as many as there may be")
+	}
+	if len(released) != 1 || !errors.Is(released[0], relay.ErrTaken) {
+		t.Errorf("released because of %v", released)
+	}
+	if anyName.register("web") || len(refused) != 1 || !errors.Is(refused[0], relay.ErrLimit) {
+		t.Errorf("more names than one channel may have: refused with %v", refused)
+	}
+	if len(released) != 1 {
+		t.Errorf("the name was taken away by one who was refused it: %v", released[1:])
+	}
+	if alice.register("db") || !alice.register("web") {
+		t.Error("the names are not whose they were")
+	}
+	if !anyName.register("db") {
+		t.Error("again is not one more")
+	}
+}
+
 // TestRegistryShared: a name that its owner registers at another relay of the
 // same registry is lost at the first.
 func TestRegistryShared(t *testing.T) {

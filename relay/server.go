@@ -105,7 +105,9 @@ func (s *Server) HandleMessage(m *tunnel.Message) error {
 	}
 	e.claim = &Claim{Name: name, Owner: ownerOf(t.origin), Lost: e.onLost}
 	if s.TakesOver != nil && s.TakesOver(m, name) {
-		s.displace(name, e.claim.Owner)
+		if err := s.displace(t); err != nil {
+			return s.refuse(e, t.origin, err)
+		}
 	}
 	if done, err := s.move(t); done || err != nil {
 		return s.finish(t, done, err)
@@ -295,62 +297,6 @@ func (e *entry) HandleMessage(m *tunnel.Message) error {
 	err := t.path.Send(m)
 	m.Release()
 	return err
-}
-
-// OriginEnded gives the name back.
-func (t *target) OriginEnded(err error) {
-	e, s := t.entry, t.entry.server
-	s.mu.Lock()
-	gone := e.target.Load() == t && s.removeLocked(e)
-	s.mu.Unlock()
-	if gone {
-		s.released(e, err)
-	}
-}
-
-// displace takes a name away from whoever has it, unless that is owner.
-func (s *Server) displace(name, owner string) {
-	s.mu.Lock()
-	e := s.names[name]
-	s.mu.Unlock()
-	if e != nil && e.claim.Owner != owner {
-		e.onLost()
-	}
-}
-
-// onLost is called when the registry takes the name away.
-func (e *entry) onLost() {
-	s := e.server
-	s.mu.Lock()
-	gone := s.removeLocked(e)
-	e.lost = true
-	s.mu.Unlock()
-	if gone {
-		s.released(e, ErrTaken)
-	}
-}
-
-func (s *Server) removeLocked(e *entry) bool {
-	if s.names[e.name] != e {
-		return false
-	}
-	t := e.target.Load()
-	delete(s.names, e.name)
-	s.countLocked(t.origin, -1)
-	e.lost = true
-	e.reg.Close()
-	t.origin.Detach(t)
-	return true
-}
-
-func (s *Server) released(e *entry, err error) {
-	s.registry().Release(e.claim)
-	if s.Released != nil {
-		s.Released(Event{
-			Name: e.name, Address: s.address(e.name), Origin: e.target.Load().origin,
-			Owner: e.claim.Owner, Err: err,
-		})
-	}
 }
 
 // OpenTo makes the relays, those that are and those to come, reachable from src.
