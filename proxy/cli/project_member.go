@@ -253,7 +253,11 @@ func newMemberDelete(c *console) *cobra.Command {
 		Short: "Take the membership away",
 		Long: `Ends the membership of an identity. It gets no credential any more; the one that it
 has holds until it expires, within minutes, and then its open connections end. With
---all everybody but oneself.`,
+--all everybody but oneself.
+
+A ticket that has uses left lets it in again until the ticket expires: make tickets
+of one use, as is the default, or delete the enroller who made it, which withdraws
+all tickets of that enroller.`,
 		Example: `  # A member
   ockam project-member delete "$MEMBER"
 
