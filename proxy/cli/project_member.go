@@ -100,7 +100,8 @@ func newMemberAdd(c *console) *cobra.Command {
 		Short: "Make an identity a member",
 		Long: `Makes an identity a member of the project, with attributes, without a ticket. If it
 is one already its attributes are replaced. What it may do changes when its
-credential is renewed, within minutes.`,
+credential is renewed, within minutes. An enroller cannot make itself an ordinary
+member.`,
 		Example: `  # A member that may be reached by way of the relay db
   ockam project-member add "$MEMBER" --relay db
 
@@ -125,6 +126,9 @@ credential is renewed, within minutes.`,
 		}
 		values := memberAttributes(attributes, relay, enroller)
 		return o.asEnroller(c, cmd, func(ctx context.Context, rec *project.Record, a *authorityCall) error {
+			if err := a.keepsRole(ctx, id, values); err != nil {
+				return err
+			}
 			if err := a.AddMember(ctx, id, values); err != nil {
 				return err
 			}
@@ -135,6 +139,29 @@ credential is renewed, within minutes.`,
 		})
 	}
 	return cmd
+}
+
+func isEnroller(attributes map[string]string) bool {
+	return attributes[authority.AttributeRole] == authority.RoleEnroller
+}
+
+// keepsRole refuses to replace the caller's own attributes by some that do not
+// make it an enroller, as it is now: the only one could not undo that.
+func (a *authorityCall) keepsRole(ctx context.Context, id identity.Identifier, values map[string]string) error {
+	if id != a.caller || isEnroller(values) {
+		return nil
+	}
+	now, err := a.Member(ctx, id)
+	if _, refused := errors.AsType[*api.Error](err); refused {
+		return nil // it says the same, or more, to what is asked next
+	}
+	if err != nil || !isEnroller(now.Attributes) {
+		return err
+	}
+	return &failure{
+		err:  errors.New("this would take your own right to manage members away, for these attributes replace the ones that you have"),
+		help: "Keep it: --enroller. Or have another enroller take it away",
+	}
 }
 
 func newMemberList(c *console) *cobra.Command {
@@ -162,7 +189,7 @@ them members.`,
 			}
 			shown := make([]shownMember, 0, len(all))
 			for id, e := range all {
-				if !enrollers || e.Attributes[authority.AttributeRole] == authority.RoleEnroller {
+				if !enrollers || isEnroller(e.Attributes) {
 					shown = append(shown, shownMemberOf(id, e))
 				}
 			}
