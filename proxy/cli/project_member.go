@@ -274,13 +274,13 @@ func memberError(id identity.Identifier, err error) error {
 }
 
 func newMemberDelete(c *console) *cobra.Command {
-	all := false
+	all, yes := false, false
 	cmd := &cobra.Command{
 		Use:   "delete [IDENTIFIER]",
 		Short: "Take the membership away",
 		Long: `Ends the membership of an identity. It gets no credential any more; the one that it
 has holds until it expires, within minutes, and then its open connections end. With
---all everybody but oneself.
+--all everybody but oneself; on a terminal it asks before.
 
 A ticket that has uses left lets it in again until the ticket expires: make tickets
 of one use, as is the default, or delete the enroller who made it, which withdraws
@@ -289,21 +289,25 @@ all tickets of that enroller.`,
   ockam project-member delete "$MEMBER"
 
   # Everybody else
-  ockam project-member delete --all`,
+  ockam project-member delete --all --yes`,
 		Args: arguments(0, 1),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "everybody but the one who asks")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	o := memberOptions(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if all == (len(args) > 0) {
 			return &failure{err: errors.New("say whose membership ends: either IDENTIFIER or --all"), help: "See who is a member: ockam project-member list"}
 		}
 		var id identity.Identifier
-		if !all {
-			var err error
-			if id, err = identifierArgument(cmd, args); err != nil {
-				return err
-			}
+		var err error
+		if all {
+			err = c.confirmEverybody(yes)
+		} else {
+			id, err = identifierArgument(cmd, args)
+		}
+		if err != nil {
+			return err
 		}
 		return o.asEnroller(c, cmd, func(ctx context.Context, rec *project.Record, a *authorityCall) error {
 			gone := []string{id.String()}
@@ -323,6 +327,13 @@ all tickets of that enroller.`,
 		})
 	}
 	return cmd
+}
+
+// confirmEverybody asks whether all memberships are to end. Where nobody can be
+// asked it does not ask for --yes: scripts for the reference implementation, which
+// has no such option here, go on to work.
+func (c *console) confirmEverybody(yes bool) error {
+	return c.confirm(yes || !c.canAsk(), "End the membership of everybody but yourself?")
 }
 
 // deleteAll ends all memberships that the caller may end, and returns whose.
