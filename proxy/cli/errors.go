@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ockam/proxy/state"
+	"ockam/tunnel/api"
 )
 
 // The statuses that the process exits with (Ockam protocol, command line,
@@ -59,6 +60,9 @@ func codeOf(err error) string {
 		return codeNotFound
 	case errors.Is(err, state.ErrExists):
 		return codeExists
+	}
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Status == api.StatusForbidden {
+		return codeForbidden // an authority, or a node, says so
 	}
 	return codeOther
 }

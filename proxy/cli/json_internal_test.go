@@ -2,11 +2,13 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
 
 	"ockam/proxy/state"
+	"ockam/tunnel/api"
 )
 
 func TestQuery(t *testing.T) {
@@ -76,6 +78,8 @@ func TestExit(t *testing.T) {
 		{"not found", notFound("node", "x", "there is y"), 70, "Error: the node \"x\" was not found; there is y\nError code: OCK404\n"},
 		{"state", errors.Join(other, state.ErrExists), 70, "Error: disk full\n  > state: exists already\nError code: OCK409\n"},
 		{"forbidden", &failure{code: codeForbidden, err: other, help: "Ask for it"}, 70, "Error: disk full\n    Ask for it\nError code: OCK401\n"},
+		{"refused", fmt.Errorf("the authority: %w", &api.Error{Status: 403, Message: "no"}), 70, "Error: the authority: no\nError code: OCK401\n"},
+		{"refused as unreadable", &api.Error{Status: 400, Message: "no"}, 70, "Error: no\nError code: OCK500\n"},
 		{"arguments", &usageError{cmd: newVersion(nil), text: "no"}, 64, "Error: no\nTry: version --help\n"},
 		{"a second signal", &signalError{130}, 130, ""},
 	} {

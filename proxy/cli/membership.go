@@ -55,6 +55,7 @@ func scopeOf(rec *project.Record) string { return "project-member-" + rec.ID }
 // of an identity.
 type authorityCall struct {
 	*authority.Client
+	caller identity.Identifier
 	walker walker
 }
 
@@ -69,7 +70,7 @@ func (s *store) callAuthority(ctx context.Context, rec *project.Record, id *iden
 	if err != nil {
 		return nil, err
 	}
-	a := &authorityCall{walker: walker{router: tunnel.NewRouter()}}
+	a := &authorityCall{caller: id.Identifier(), walker: walker{router: tunnel.NewRouter()}}
 	want := rec.Authority.Identifier()
 	err = a.walker.through(ctx, rec.AuthorityRoute, &secure.Config{
 		Router: a.walker.router, Identity: id, Histories: s, Authorize: exactly(want),

@@ -100,7 +100,8 @@ func newMemberAdd(c *console) *cobra.Command {
 		Short: "Make an identity a member",
 		Long: `Makes an identity a member of the project, with attributes, without a ticket. If it
 is one already its attributes are replaced. What it may do changes when its
-credential is renewed, within minutes.`,
+credential is renewed, within minutes. An enroller cannot make itself an ordinary
+member.`,
 		Example: `  # A member that may be reached by way of the relay db
   ockam project-member add "$MEMBER" --relay db
 
@@ -125,6 +126,9 @@ credential is renewed, within minutes.`,
 		}
 		values := memberAttributes(attributes, relay, enroller)
 		return o.asEnroller(c, cmd, func(ctx context.Context, rec *project.Record, a *authorityCall) error {
+			if err := a.keepsRole(ctx, id, values); err != nil {
+				return err
+			}
 			if err := a.AddMember(ctx, id, values); err != nil {
 				return err
 			}
@@ -135,6 +139,29 @@ credential is renewed, within minutes.`,
 		})
 	}
 	return cmd
+}
+
+func isEnroller(attributes map[string]string) bool {
+	return attributes[authority.AttributeRole] == authority.RoleEnroller
+}
+
+// keepsRole refuses to replace the caller's own attributes by some that do not
+// make it an enroller, as it is now: the only one could not undo that.
+func (a *authorityCall) keepsRole(ctx context.Context, id identity.Identifier, values map[string]string) error {
+	if id != a.caller || isEnroller(values) {
+		return nil
+	}
+	now, err := a.Member(ctx, id)
+	if _, refused := errors.AsType[*api.Error](err); refused {
+		return nil // it says the same, or more, to what is asked next
+	}
+	if err != nil || !isEnroller(now.Attributes) {
+		return err
+	}
+	return &failure{
+		err:  errors.New("this would take your own right to manage members away, for these attributes replace the ones that you have"),
+		help: "Keep it: --enroller. Or have another enroller take it away",
+	}
 }
 
 func newMemberList(c *console) *cobra.Command {
@@ -162,7 +189,7 @@ them members.`,
 			}
 			shown := make([]shownMember, 0, len(all))
 			for id, e := range all {
-				if !enrollers || e.Attributes[authority.AttributeRole] == authority.RoleEnroller {
+				if !enrollers || isEnroller(e.Attributes) {
 					shown = append(shown, shownMemberOf(id, e))
 				}
 			}
@@ -247,32 +274,40 @@ func memberError(id identity.Identifier, err error) error {
 }
 
 func newMemberDelete(c *console) *cobra.Command {
-	all := false
+	all, yes := false, false
 	cmd := &cobra.Command{
 		Use:   "delete [IDENTIFIER]",
 		Short: "Take the membership away",
 		Long: `Ends the membership of an identity. It gets no credential any more; the one that it
 has holds until it expires, within minutes, and then its open connections end. With
---all everybody but oneself.`,
+--all everybody but oneself; on a terminal it asks before.
+
+A ticket that has uses left lets it in again until the ticket expires: make tickets
+of one use, as is the default, or delete the enroller who made it, which withdraws
+all tickets of that enroller.`,
 		Example: `  # A member
   ockam project-member delete "$MEMBER"
 
   # Everybody else
-  ockam project-member delete --all`,
+  ockam project-member delete --all --yes`,
 		Args: arguments(0, 1),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "everybody but the one who asks")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	o := memberOptions(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if all == (len(args) > 0) {
 			return &failure{err: errors.New("say whose membership ends: either IDENTIFIER or --all"), help: "See who is a member: ockam project-member list"}
 		}
 		var id identity.Identifier
-		if !all {
-			var err error
-			if id, err = identifierArgument(cmd, args); err != nil {
-				return err
-			}
+		var err error
+		if all {
+			err = c.confirmEverybody(yes)
+		} else {
+			id, err = identifierArgument(cmd, args)
+		}
+		if err != nil {
+			return err
 		}
 		return o.asEnroller(c, cmd, func(ctx context.Context, rec *project.Record, a *authorityCall) error {
 			gone := []string{id.String()}
@@ -292,6 +327,13 @@ has holds until it expires, within minutes, and then its open connections end. W
 		})
 	}
 	return cmd
+}
+
+// confirmEverybody asks whether all memberships are to end. Where nobody can be
+// asked it does not ask for --yes: scripts for the reference implementation, which
+// has no such option here, go on to work.
+func (c *console) confirmEverybody(yes bool) error {
+	return c.confirm(yes || !c.canAsk(), "End the membership of everybody but yourself?")
 }
 
 // deleteAll ends all memberships that the caller may end, and returns whose.

@@ -53,6 +53,24 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// TestConfirmEverybody shows that who can be asked is asked, and that scripts need
+// no --yes.
+func TestConfirmEverybody(t *testing.T) {
+	for keys, want := range map[string]error{"y": nil, "n": errNotConfirmed} {
+		if err := onTerminal(t, keys).confirmEverybody(false); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", keys, err, want)
+		}
+	}
+	c := onTerminal(t, "n")
+	if err := c.confirmEverybody(true); err != nil {
+		t.Errorf("--yes: %v", err)
+	}
+	c.errTTY = false
+	if err := c.confirmEverybody(false); err != nil {
+		t.Errorf("nobody can be asked: %v", err)
+	}
+}
+
 func TestAskAndPick(t *testing.T) {
 	c := onTerminal(t, "blue\n\n")
 	if got, err := c.ask("Name", ""); got != "blue" || err != nil {

@@ -154,15 +154,19 @@ func each(ctx context.Context, q querier, f func(row) error, query string, args 
 const insertMember = `INSERT INTO authority_member (authority, identifier, attributes, added_by, added_at, pre_trusted)
 	VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (authority, identifier) DO `
 
+// number has a truth value as the databases keep it.
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 const replaceMember = "UPDATE SET attributes = excluded.attributes, added_by = excluded.added_by, added_at = excluded.added_at"
 
 func (a *AuthorityStore) insert(ctx context.Context, tx *sql.Tx, m *authority.Member, onConflict string) (added bool, err error) {
-	preTrusted := 0
-	if m.PreTrusted {
-		preTrusted = 1
-	}
 	result, err := tx.ExecContext(ctx, insertMember+onConflict, a.authority, m.Identifier.String(),
-		encodeAttributes(m.Attributes), m.AddedBy.String(), seconds(m.AddedAt), preTrusted)
+		encodeAttributes(m.Attributes), m.AddedBy.String(), seconds(m.AddedAt), number(m.PreTrusted))
 	if err != nil {
 		return false, err
 	}
@@ -233,10 +237,10 @@ func (a *AuthorityStore) PutToken(ctx context.Context, t authority.Token) error 
 		if err != nil {
 			return err
 		}
-		const query = `INSERT INTO authority_token (authority, code, reference, issued_by, created, expires, uses, attributes)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (authority, code) DO NOTHING`
+		const query = `INSERT INTO authority_token (authority, code, reference, issued_by, created, expires, uses, attributes, by_admin)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (authority, code) DO NOTHING`
 		_, err = tx.ExecContext(ctx, query, a.authority, codeHash(t.Code), t.Reference, t.IssuedBy.String(),
-			seconds(t.CreatedAt), seconds(t.ExpiresAt), int64(min(max(t.Uses, 1), math.MaxInt64)), encodeAttributes(t.Attributes))
+			seconds(t.CreatedAt), seconds(t.ExpiresAt), int64(min(max(t.Uses, 1), math.MaxInt64)), encodeAttributes(t.Attributes), number(t.ByAdmin))
 		return err
 	})
 }
@@ -294,9 +298,9 @@ func (a *AuthorityStore) isNew(ctx context.Context, tx *sql.Tx, m *authority.Mem
 func (a *AuthorityStore) redeem(ctx context.Context, tx *sql.Tx, hash []byte, m *authority.Member) error {
 	var issuer string
 	var attributes []byte
-	var uses int64
-	err := tx.QueryRowContext(ctx, "SELECT issued_by, attributes, uses FROM authority_token WHERE authority = $1 AND code = $2 AND expires > $3"+
-		a.db.forUpdate(), a.authority, hash, seconds(m.AddedAt)).Scan(&issuer, &attributes, &uses)
+	var uses, byAdmin int64
+	err := tx.QueryRowContext(ctx, "SELECT issued_by, attributes, uses, by_admin FROM authority_token WHERE authority = $1 AND code = $2 AND expires > $3"+
+		a.db.forUpdate(), a.authority, hash, seconds(m.AddedAt)).Scan(&issuer, &attributes, &uses, &byAdmin)
 	if errors.Is(err, sql.ErrNoRows) {
 		return authority.ErrUnknownCode
 	} else if err != nil {
@@ -308,6 +312,11 @@ func (a *AuthorityStore) redeem(ctx context.Context, tx *sql.Tx, hash []byte, m 
 	if err := damaged(errors.Join(err1, err2)); err != nil {
 		return err
 	}
+	if byAdmin == 0 {
+		if err := a.mayIssue(ctx, tx, m.AddedBy); err != nil {
+			return err
+		}
+	}
 	// In PostgreSQL this waits for a transaction that adds the same member.
 	if added, err := a.insert(ctx, tx, m, "NOTHING"); err != nil {
 		return err
@@ -318,6 +327,18 @@ func (a *AuthorityStore) redeem(ctx context.Context, tx *sql.Tx, hash []byte, m 
 		_, err = tx.ExecContext(ctx, "UPDATE authority_token SET uses = uses - 1 WHERE authority = $1 AND code = $2", a.authority, hash)
 	} else {
 		_, err = tx.ExecContext(ctx, "DELETE FROM authority_token WHERE authority = $1 AND code = $2", a.authority, hash)
+	}
+	return err
+}
+
+// mayIssue returns authority.ErrUnknownCode if the issuer of a token is no
+// enroller any more. It is looked at when the token is used, because there are
+// many ways to end as an enroller, also while a token is being issued.
+func (a *AuthorityStore) mayIssue(ctx context.Context, tx *sql.Tx, issuer identity.Identifier) error {
+	var m authority.Member
+	err := a.member(ctx, tx, issuer, &m)
+	if errors.Is(err, authority.ErrNotMember) || err == nil && !m.IsEnroller() {
+		return authority.ErrUnknownCode
 	}
 	return err
 }

@@ -13,8 +13,9 @@ import (
 
 // OpenWith opens a home with other migrations than ours; Migrations are ours.
 var (
-	OpenWith   = open
-	Migrations = migrations
+	OpenWith           = open
+	Migrations         = migrations
+	PostgresMigrations = postgresMigrations
 )
 
 // LimitPages makes the database full at so many pages.

@@ -27,4 +27,8 @@ CREATE TABLE authority_token (
 );
 CREATE INDEX authority_token_expires ON authority_token (authority, expires);
 `,
+	// 2: whether an administrator issued a token, as in SQLite
+	`
+ALTER TABLE authority_token ADD COLUMN by_admin BIGINT NOT NULL DEFAULT 0;
+`,
 }

@@ -42,6 +42,14 @@ func TestPostgres(t *testing.T) {
 		afterwards(t, p.Authority(authoritytest.ID(1)), p.Authority(authoritytest.ID(2)))
 	})
 	t.Run("two processes", func(t *testing.T) { postgresTwice(t, fresh(t)) })
+	t.Run("old tokens", func(t *testing.T) {
+		url := fresh(t)
+		const version = "CREATE TABLE ockam_schema (version BIGINT NOT NULL); INSERT INTO ockam_schema VALUES (1);"
+		if err := state.ExecPostgres(t.Context(), url, state.PostgresMigrations[0]+version+oldToken(`'\x%x'`)); err != nil {
+			t.Fatal(err)
+		}
+		oldTokens(t, openPostgres(t, url).Authority(authoritytest.ID(1)))
+	})
 	t.Run("versions", func(t *testing.T) { postgresVersions(t, fresh(t), fresh(t)) })
 	for name, sig := range map[string]syscall.Signal{"restart": syscall.SIGINT, "crash": syscall.SIGQUIT} {
 		t.Run(name, func(t *testing.T) { postgresRestarts(t, s, fresh(t), sig) })

@@ -153,4 +153,9 @@ CREATE TABLE authority_token (
 ) STRICT;
 CREATE INDEX authority_token_expires ON authority_token (authority, expires);
 `,
+	// 4: whether an administrator issued a token, who need not be a member; of
+	// those there are nobody knows, so that their issuers must be enrollers
+	`
+ALTER TABLE authority_token ADD COLUMN by_admin INTEGER NOT NULL DEFAULT 0;
+`,
 }

@@ -48,8 +48,8 @@ var (
 	ErrNotMember = errors.New("authority: not a member")
 	// ErrAlreadyMember means that who redeems a code is a member already.
 	ErrAlreadyMember = errors.New("authority: already a member")
-	// ErrUnknownCode means that the code was never issued, or has expired or
-	// been used up.
+	// ErrUnknownCode means that the code was never issued, has expired or been
+	// used up, or that who issued it is no enroller any more.
 	ErrUnknownCode = errors.New("authority: unknown enrollment code")
 )
 
@@ -63,6 +63,9 @@ type Member struct {
 	PreTrusted bool
 }
 
+// IsEnroller reports whether the member may manage members.
+func (m *Member) IsEnroller() bool { return isEnroller(m.Attributes) }
+
 // A Token is an enrollment that can be redeemed.
 type Token struct {
 	Code       Code
@@ -72,6 +75,9 @@ type Token struct {
 	ExpiresAt  identity.Timestamp // from then on there is none
 	Uses       uint64             // that are left; at least 1
 	Attributes map[string]string
+	// ByAdmin says that the account authority made the issuer an administrator,
+	// who needs not be a member. Else it must be an enroller when the token is used.
+	ByAdmin bool
 }
 
 // A Store keeps the members and tokens of one authority. Each method is one
@@ -90,7 +96,8 @@ type Store interface {
 	// PutMember adds a member, or replaces attributes, AddedBy and AddedAt of the
 	// one there is; a pre-trusted one stays so. Member.PreTrusted is ignored.
 	PutMember(ctx context.Context, m Member) error
-	// DeleteMembers deletes members, if there are such. Pre-trusted ones stay.
+	// DeleteMembers deletes members, if there are such, and the tokens that they
+	// have issued. Pre-trusted ones stay.
 	DeleteMembers(ctx context.Context, ids ...identity.Identifier) error
 	// SetPreTrusted makes these the pre-trusted members, whatever their
 	// PreTrusted says, in place of the members of the same identifiers; all
@@ -101,6 +108,7 @@ type Store interface {
 	// Redeem makes by a member with the attributes of the token of the code,
 	// added by who issued it, and takes one use from the token, all at now. It
 	// returns ErrAlreadyMember, without using the token, or ErrUnknownCode, also
-	// when it expires at now or before.
+	// when it expires at now or before, or who issued it may not do so any more:
+	// is no enroller, and was no administrator (Token.ByAdmin).
 	Redeem(ctx context.Context, code Code, by identity.Identifier, now identity.Timestamp) (Member, error)
 }

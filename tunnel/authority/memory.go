@@ -105,6 +105,9 @@ func (s *MemoryStore) DeleteMembers(_ context.Context, ids ...identity.Identifie
 			delete(s.members, id)
 			s.order = nil
 		}
+		if _, stays := s.members[id]; !stays {
+			maps.DeleteFunc(s.tokens, func(_ Code, t Token) bool { return t.IssuedBy == id })
+		}
 	}
 	return nil
 }
@@ -149,6 +152,9 @@ func (s *MemoryStore) Redeem(_ context.Context, code Code, by identity.Identifie
 	}
 	t, ok := s.tokens[code]
 	if !ok || t.ExpiresAt <= now {
+		return Member{}, ErrUnknownCode
+	}
+	if issuer := s.members[t.IssuedBy]; !t.ByAdmin && !issuer.IsEnroller() {
 		return Member{}, ErrUnknownCode
 	}
 	if t.Uses--; t.Uses == 0 {

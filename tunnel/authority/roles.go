@@ -29,7 +29,7 @@ func (c *call) role() (role, error) {
 	case !errors.Is(err, ErrNotMember):
 		return role{}, stored(err)
 	}
-	r.enroller = r.account || r.member != nil && isEnroller(r.member.Attributes)
+	r.enroller = r.account || r.member != nil && r.member.IsEnroller()
 	r.admin = r.enroller
 	if c.a.EnforceAdminChecks && !c.a.AccountAuthority.IsZero() {
 		r.admin = r.account

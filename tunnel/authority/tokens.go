@@ -30,6 +30,7 @@ func (a *Authority) issueToken(c *call) (api.Body, error) {
 		return nil, err
 	}
 	t := newToken(c, &create)
+	t.ByAdmin = r.account
 	c.did = fmt.Sprintf("token %s, valid until %v, uses %d, attributes %d", t.Reference, t.ExpiresAt.Time().UTC(), t.Uses, len(t.Attributes))
 	return &CodeBody{Code: t.Code}, stored(a.Store.PutToken(c.ctx, t))
 }

@@ -34,11 +34,12 @@ func Code(n int) (c authority.Code) {
 	return authority.Code(id)
 }
 
-// Token returns the n-th token, with so many uses.
+// Token returns the n-th token, with so many uses, of an administrator who is no
+// member.
 func Token(n int, uses uint64) authority.Token {
 	return authority.Token{
 		Code: Code(n), Reference: "0123456789", IssuedBy: ID(1000), CreatedAt: now, ExpiresAt: now + 600, Uses: uses,
-		Attributes: map[string]string{"component": "db", "n": fmt.Sprint(n)},
+		Attributes: map[string]string{"component": "db", "n": fmt.Sprint(n)}, ByAdmin: true,
 	}
 }
 
@@ -54,6 +55,7 @@ func Run(t *testing.T, open func(t *testing.T) authority.Store) {
 		{"pages", (*suite).pages},
 		{"pre-trusted", (*suite).preTrusted},
 		{"redeem", (*suite).redeem},
+		{"issuer", (*suite).issuer},
 		{"expiry", (*suite).expiry},
 		{"one token at once", (*suite).oneToken},
 		{"one member at once", (*suite).oneMember},
