@@ -115,20 +115,13 @@ func (s *store) nearby(ctx context.Context, rec *project.Record) (*project.Recor
 // kept. It must not put another one in the place of a project that is known: who
 // makes a ticket may write anything into it.
 func (s *store) mayKeep(ctx context.Context, rec *project.Record) error {
-	all, err := s.Projects(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range all {
-		known := p.Record
-		if known.ID == rec.ID && known.Authority != nil && known.Authority.Identifier() != rec.Authority.Identifier() {
-			return &failure{
-				code: codeExists, err: fmt.Errorf("the project %q has the identifier %s as well, and another authority", known.Name, rec.ID),
-				help: "If it is not needed any more: ockam project delete " + known.Name,
-			}
-		}
-	}
-	return nil
+	return alreadyThere(s.MayPutProject(ctx, rec))
+}
+
+// keepProject keeps what is known of a project, unless that would put it in the
+// place of another one.
+func (s *store) keepProject(ctx context.Context, rec *project.Record) error {
+	return alreadyThere(s.PutProject(ctx, rec))
 }
 
 // exactly admits one identity.

@@ -238,7 +238,7 @@ func (c *console) enroll(ctx context.Context, s *store, e enrollment) (*enrollme
 		return nil, notMember(e.record, id.Identifier(), err)
 	}
 	if t != nil { // what a ticket says counts once its authority has taken it
-		err = s.PutProject(ctx, e.record)
+		err = s.keepProject(ctx, e.record)
 	}
 	return &e, err
 }

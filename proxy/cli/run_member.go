@@ -50,7 +50,7 @@ func (c *console) memberTrust(ctx context.Context, s *store, n *config.Node, id 
 		if err != nil {
 			return node.Trust{}, err
 		}
-		if err := s.PutProject(ctx, rec); err != nil {
+		if err := s.keepProject(ctx, rec); err != nil {
 			return node.Trust{}, err
 		}
 	}
@@ -101,7 +101,7 @@ func (c *console) redeemOnce(ctx context.Context, s *store, n *config.Node, id *
 	if err != nil {
 		return notMember(t.Project, id.Identifier(), err)
 	}
-	if err := s.PutProject(ctx, t.Project); err != nil {
+	if err := s.keepProject(ctx, t.Project); err != nil {
 		return err
 	}
 	if n.Ephemeral {
