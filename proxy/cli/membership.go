@@ -124,6 +124,24 @@ func (s *store) keepProject(ctx context.Context, rec *project.Record) error {
 	return alreadyThere(s.PutProject(ctx, rec))
 }
 
+// keepTicket keeps what a ticket says of its project, and returns what is known
+// then. The authority looks at the code only of who is no member yet: of a ticket
+// that was not used nothing shows who made it, and what is known stays.
+func (s *store) keepTicket(ctx context.Context, rec *project.Record, used bool) (*project.Record, error) {
+	if !used {
+		all, err := s.Projects(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range all {
+			if (p.Record.ID == rec.ID || p.Record.Name == rec.Name) && p.Record.Authority != nil {
+				return p.Record, s.mayKeep(ctx, rec)
+			}
+		}
+	}
+	return rec, s.keepProject(ctx, rec)
+}
+
 // exactly admits one identity.
 func exactly(want identity.Identifier) func(identity.Identifier) error {
 	return func(got identity.Identifier) error {
