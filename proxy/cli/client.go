@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -100,8 +101,8 @@ type remote struct {
 }
 
 // at calls f with the node of that name, or the default one. If create is set
-// and there is no node at all, a default one is made first, and its result
-// printed.
+// and there is no node but such as serve a project, a default one is made first,
+// and its result printed.
 func (c *console) at(cmd *cobra.Command, name nodeName, create bool, f func(context.Context, *remote) error) error {
 	return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
 		rec, err := c.findNode(ctx, s, string(name), create)
@@ -143,17 +144,23 @@ func (s *store) connect(ctx context.Context, rec *state.Node, f func(context.Con
 // findNode returns a node by name, or the default one.
 func (c *console) findNode(ctx context.Context, s *store, name string, create bool) (*state.Node, error) {
 	rec, err := s.NamedNode(ctx, name)
-	if err == nil || !errors.Is(err, state.ErrNotFound) {
-		return rec, err
-	}
-	if name != "" {
+	switch {
+	case err == nil && (!create || name != "" || !rec.Authority):
+		return rec, nil
+	case err != nil && !errors.Is(err, state.ErrNotFound):
+		return nil, err
+	case name != "":
 		return nil, absent(fmt.Sprintf("There is no node with name %q", name))
 	}
 	all, err := s.Nodes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if !create || len(all) > 0 {
+	others := slices.ContainsFunc(all, func(n state.Node) bool { return !n.Authority })
+	switch {
+	case rec != nil && others: // somebody chose as the default one what serves a project
+		return rec, nil
+	case rec == nil && (!create || others):
 		return nil, &failure{code: codeNotFound, err: errors.New("There is no default node"), help: "Make a node: ockam node create NAME"} //nolint:staticcheck // the words that scripts look for
 	}
 	opt := nodeOptions{name: randomName(), listen: defaultListen}

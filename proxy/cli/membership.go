@@ -116,20 +116,31 @@ func (s *store) nearby(ctx context.Context, rec *project.Record) (*project.Recor
 // kept. It must not put another one in the place of a project that is known: who
 // makes a ticket may write anything into it.
 func (s *store) mayKeep(ctx context.Context, rec *project.Record) error {
-	all, err := s.Projects(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range all {
-		known := p.Record
-		if known.ID == rec.ID && known.Authority != nil && known.Authority.Identifier() != rec.Authority.Identifier() {
-			return &failure{
-				code: codeExists, err: fmt.Errorf("the project %q has the identifier %s as well, and another authority", known.Name, rec.ID),
-				help: "If it is not needed any more: ockam project delete " + known.Name,
+	return alreadyThere(s.MayPutProject(ctx, rec))
+}
+
+// keepProject keeps what is known of a project, unless that would put it in the
+// place of another one.
+func (s *store) keepProject(ctx context.Context, rec *project.Record) error {
+	return alreadyThere(s.PutProject(ctx, rec))
+}
+
+// keepTicket keeps what a ticket says of its project, and returns what is known
+// then. The authority looks at the code only of who is no member yet: of a ticket
+// that was not used nothing shows who made it, and what is known stays.
+func (s *store) keepTicket(ctx context.Context, rec *project.Record, used bool) (*project.Record, error) {
+	if !used {
+		all, err := s.Projects(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range all {
+			if (p.Record.ID == rec.ID || p.Record.Name == rec.Name) && p.Record.Authority != nil {
+				return p.Record, s.mayKeep(ctx, rec)
 			}
 		}
 	}
-	return nil
+	return rec, s.keepProject(ctx, rec)
 }
 
 // exactly admits one identity.

@@ -38,8 +38,8 @@ func newProjectImport(c *console) *cobra.Command {
 		Long: `Stores what a file says of a project, which somebody else printed with "project
 information --output json": where its node and its authority are, and who both
 must prove to be. Nothing in the file is secret, and it makes nobody a member. The
-first project is the default one. What was known of a project of the same id is
-replaced.`,
+first project is the default one. What was known of the project is replaced. Another
+project of the same id or name is not: its identity or its authority differs.`,
 		Example: `  # On a machine that got the file from one that knows the project
   ockam project import --project-file project.json
 
@@ -56,8 +56,8 @@ replaced.`,
 			return err
 		}
 		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
-			if err := s.PutProject(ctx, r); err != nil {
-				return alreadyThere(err)
+			if err := s.keepProject(ctx, r); err != nil {
+				return err
 			}
 			return c.print(result{plain: markOK + "Successfully imported project " + r.Name})
 		})

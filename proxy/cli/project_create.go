@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +14,8 @@ import (
 
 	"ockam/config"
 	"ockam/proxy/node"
+	"ockam/proxy/project"
+	"ockam/proxy/state"
 	"ockam/tunnel/authority"
 	"ockam/tunnel/identity"
 )
@@ -65,7 +69,7 @@ service, the other the machine that uses it. More tickets: ockam project ticket.
 		Args: arguments(0, 1),
 	}
 	f := cmd.Flags()
-	f.StringVarP(&listen, "listen", "l", "", "where to listen: host:port")
+	f.StringVarP(&listen, "listen", "l", "", "where to listen: host:port, or a port")
 	f.StringVar(&address, "address", "", "where members connect: host or host:port; that of --listen, or of this machine, if left out")
 	f.StringVar(&enroller, "identity", "", "the first member; the default identity, which is made if there is none")
 	f.StringVar(&server.ID, "id", "", "the identifier of the project; made from its identity if left out")
@@ -86,11 +90,11 @@ service, the other the machine that uses it. More tickets: ockam project ticket.
 			return err
 		}
 		return withStore(cmd.Context(), func(ctx context.Context, s *store) error {
-			if _, err := s.NamedNode(ctx, "project-"+server.Name); err == nil {
-				return &failure{
-					code: codeExists, err: fmt.Errorf("there is a project %q already, or a node project-%s: it was already created", server.Name, server.Name),
-					help: "If it does not run: ockam node start project-" + server.Name + ". To make another one in its place delete it first, with its members: ockam node delete project-" + server.Name,
-				}
+			if err := s.mayServe(ctx, server); err != nil {
+				return err
+			}
+			if err := mayListen(ctx, listen); err != nil {
+				return err
 			}
 			o, err := c.projectNode(ctx, s, server, enroller)
 			if err != nil {
@@ -136,21 +140,79 @@ func (c *console) projectNode(ctx context.Context, s *store, server *node.Projec
 	return &createFlags{nodeOptions: nodeOptions{name: name, identity: name, nodeSettings: nodeSettings{Server: server}}}, nil
 }
 
-// projectAddress returns where to listen, and where members connect.
+// mayServe looks, before anything is made for a project, whether one can be served
+// under its name, by the identities that there may be from before.
+func (s *store) mayServe(ctx context.Context, server *node.ProjectServer) (err error) {
+	name := "project-" + server.Name
+	if _, err := s.NamedNode(ctx, name); err == nil {
+		return &failure{
+			code: codeExists, err: fmt.Errorf("there is a project %q already, or a node %s: it was already created", server.Name, name),
+			help: "If it does not run: ockam node start " + name + ". To make another one in its place delete it first, with its members: ockam node delete " + name,
+		}
+	}
+	rec := &project.Record{ID: server.ID, Name: server.Name}
+	if rec.History, err = s.historyIfAny(ctx, name); err != nil {
+		return err
+	}
+	if rec.Authority, err = s.historyIfAny(ctx, name+"-authority"); err != nil {
+		return err
+	}
+	err = s.MayPutProject(ctx, rec)
+	if known, ok := errors.AsType[*state.ItemError](err); ok {
+		return &failure{
+			code: codeExists, err: fmt.Errorf("another project is known here as %q: this machine may be a member of it", known.Name),
+			help: "Choose another name. Or, if the one that is known is not needed any more, forget it: ockam project delete " + known.Name,
+		}
+	}
+	if err == nil && server.ID != "" {
+		err = rec.Verify()
+	}
+	return err
+}
+
+// historyIfAny returns the change history of an identity of a name, nil if there is
+// none.
+func (s *store) historyIfAny(ctx context.Context, name string) (*identity.History, error) {
+	id, err := s.Identity(ctx, name)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	return id.History, nil
+}
+
+// mayListen looks whether a node that is to be made can listen at an address.
+func mayListen(ctx context.Context, address string) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("--listen %s: the project cannot listen there: %w", address, err)
+	}
+	return l.Close()
+}
+
+// projectAddress returns where to listen, and where members connect. A bare number
+// is a port, of all interfaces.
 func projectAddress(listen, address string) (listenAt, connectTo string, err error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		if strings.Contains(listen, ":") {
+		_, notIP := netip.ParseAddr(listen)
+		switch {
+		case strings.Trim(listen, "0123456789") == "":
+			host, port = "", listen
+		case notIP != nil && strings.Contains(listen, ":"):
 			return "", "", fmt.Errorf("--listen %s: %w", listen, err)
+		default:
+			host, port = listen, projectPort
 		}
-		host, port = listen, projectPort
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", "", fmt.Errorf("--listen %s: %q is no port: a number up to 65535", listen, port)
 	}
 	listenAt = net.JoinHostPort(host, port)
 	if address != "" {
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			address = net.JoinHostPort(strings.Trim(address, "[]"), port)
-		}
-		return listenAt, address, nil
+		connectTo, err := memberAddress(address, port)
+		return listenAt, connectTo, err
 	}
 	if ip, err := netip.ParseAddr(host); host != "" && (err != nil || !ip.IsUnspecified()) {
 		return listenAt, listenAt, nil
@@ -160,6 +222,23 @@ func projectAddress(listen, address string) (listenAt, connectTo string, err err
 		return "", "", &failure{err: err, help: "Say it: --address HOST"}
 	}
 	return listenAt, net.JoinHostPort(own, port), nil
+}
+
+// memberAddress returns where members connect: host:port, or a host with the port
+// where the project listens.
+func memberAddress(address, port string) (string, error) {
+	host, own, err := net.SplitHostPort(address)
+	if err != nil {
+		host, own = strings.Trim(address, "[]"), port
+	}
+	if _, err := strconv.ParseUint(own, 10, 16); err != nil || strings.Trim(host, "0123456789") == "" {
+		return "", fmt.Errorf("--address %s: give the host that members connect to, or host:port", address)
+	}
+	at := net.JoinHostPort(host, own)
+	if _, _, err := node.ProjectRoutes(at); err != nil {
+		return "", fmt.Errorf("--address %s: %w", address, err)
+	}
+	return at, nil
 }
 
 // welcome prints what a project that has just been made is for.

@@ -238,9 +238,20 @@ func (c *console) enroll(ctx context.Context, s *store, e enrollment) (*enrollme
 		return nil, notMember(e.record, id.Identifier(), err)
 	}
 	if t != nil { // what a ticket says counts once its authority has taken it
-		err = s.PutProject(ctx, e.record)
+		if e.record, err = s.keepTicket(ctx, t.Project, !e.already); err != nil {
+			return nil, err
+		}
+		c.warnOfMove(e.record, t.Project)
 	}
-	return &e, err
+	return &e, nil
+}
+
+// warnOfMove says that a project is elsewhere by a ticket that was not used.
+func (c *console) warnOfMove(known, said *project.Record) {
+	if known.AccessRoute.String() != said.AccessRoute.String() || known.AuthorityRoute.String() != said.AuthorityRoute.String() {
+		c.say(markWarning, "The ticket was not used, and says that the project %s is at %s; it is known at %s, which stays. If it has moved: ockam project import --project-file FILE",
+			known.Name, said.AccessAddress(), known.AccessAddress())
+	}
 }
 
 // ticketError says what to do when a ticket is refused.

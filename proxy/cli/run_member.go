@@ -50,7 +50,7 @@ func (c *console) memberTrust(ctx context.Context, s *store, n *config.Node, id 
 		if err != nil {
 			return node.Trust{}, err
 		}
-		if err := s.PutProject(ctx, rec); err != nil {
+		if err := s.keepProject(ctx, rec); err != nil {
 			return node.Trust{}, err
 		}
 	}
@@ -92,8 +92,10 @@ func (c *console) redeemOnce(ctx context.Context, s *store, n *config.Node, id *
 	}
 	defer a.close()
 	cred, err := a.Issue(ctx)
+	used := false
 	if errors.Is(err, authority.ErrNotMember) { // not yet, or not any more
-		if err := a.Redeem(ctx, t.Code); err != nil && !errors.Is(err, authority.ErrAlreadyMember) {
+		err := a.Redeem(ctx, t.Code)
+		if used = err == nil; !used && !errors.Is(err, authority.ErrAlreadyMember) {
 			return ticketError(t.Project, err)
 		}
 		cred, err = a.Issue(ctx)
@@ -101,7 +103,7 @@ func (c *console) redeemOnce(ctx context.Context, s *store, n *config.Node, id *
 	if err != nil {
 		return notMember(t.Project, id.Identifier(), err)
 	}
-	if err := s.PutProject(ctx, t.Project); err != nil {
+	if _, err := s.keepTicket(ctx, t.Project, used); err != nil {
 		return err
 	}
 	if n.Ephemeral {

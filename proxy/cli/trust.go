@@ -112,7 +112,7 @@ func (s *store) projectOf(ctx context.Context, value string) (*project.Record, e
 	if err != nil {
 		return nil, &failure{err: fmt.Errorf("the project file %.40s: %w", value, err), help: "Such a file is what ockam project information --output json prints."}
 	}
-	return rec, s.PutProject(ctx, rec)
+	return rec, s.keepProject(ctx, rec)
 }
 
 // implicitTimeout bounds the fetching of a credential that nobody asked for.

@@ -152,7 +152,15 @@ func (r *Record) Ready() bool {
 // both nodes are. Else the error names what is missing. Unlike Ready it does
 // not need the history of the project node, which files of 2023 lack.
 func (r *Record) Usable() error {
-	var missing []string
+	if missing := r.missing(); len(missing) > 0 {
+		return errors.New("project: the record of " + r.Name + " lacks " + strings.Join(missing, ", ") +
+			": import one that has it: ockam project import --project-file FILE")
+	}
+	return nil
+}
+
+// missing returns the keys of what a member needs and r does not say.
+func (r *Record) missing() (missing []string) {
 	if len(r.AccessRoute) == 0 {
 		missing = append(missing, "access_route")
 	}
@@ -165,11 +173,7 @@ func (r *Record) Usable() error {
 	if r.Authority == nil {
 		missing = append(missing, "authority_identity")
 	}
-	if len(missing) > 0 {
-		return errors.New("project: the record of " + r.Name + " lacks " + strings.Join(missing, ", ") +
-			": import one that has it: ockam project import --project-file FILE")
-	}
-	return nil
+	return missing
 }
 
 // AccessAddress returns host:port of the project node, empty if it is not known.

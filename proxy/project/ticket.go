@@ -28,7 +28,7 @@ const cloudDomain = ".projects.orchestrator.ockam.io"
 
 // ParseTicket reads a ticket in either of its two forms, as hexadecimal digits
 // or as the text that they stand for, and verifies what it says (Ockam protocol,
-// enrollment tickets). White space around a ticket and between digits does not
+// enrollment tickets): it must name both nodes of the project. White space around a ticket and between digits does not
 // count: tickets are pasted. Errors say what is wrong, and never hold the code.
 func ParseTicket(text string) (*Ticket, error) {
 	t, err := parseTicket(text)
@@ -106,6 +106,9 @@ func parseObjectTicket(text string) (*Ticket, error) {
 	}
 	if t.Project, err = parseRecord(o.members["project"], false); err != nil {
 		return nil, fmt.Errorf("is no good in what it says of the project: %w", err)
+	}
+	if missing := t.Project.missing(); len(missing) > 0 {
+		return nil, fmt.Errorf("is incomplete: what it says of the project lacks %s", strings.Join(missing, ", "))
 	}
 	return t, nil
 }
@@ -200,6 +203,9 @@ func (t *Ticket) Text() (string, error) {
 		return "", err
 	}
 	p := t.Project
+	if err := p.Usable(); err != nil {
+		return "", err
+	}
 	b, err := encode(struct {
 		Code    string     `json:"one_time_code"`
 		Project recordJSON `json:"project"`

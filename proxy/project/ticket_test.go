@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -185,6 +186,9 @@ func TestBadTickets(t *testing.T) {
 		return strings.Join(changed, ",")
 	}
 	object := unhex(t, want)
+	without := func(key string) string {
+		return regexp.MustCompile(`"`+key+`":"[^"]*"`).ReplaceAllString(object, `"`+key+`":null`)
+	}
 	for _, c := range []struct{ name, ticket, want string }{
 		{"empty", " \n", "is empty"},
 		{"words", "hello", `the character 'h', after 0 others, is no digit`},
@@ -200,6 +204,10 @@ func TestBadTickets(t *testing.T) {
 		{"altered JSON", strings.Replace(object, ":", ";", 1), "was altered: it is no JSON"},
 		{"altered history", strings.Replace(object, `"81825837830101583285f68200815820245b`, `"81825837830101583285f68200815820245c`, 1), `"project_change_history" was cut short or altered`},
 		{"altered identity", strings.Replace(object, k.Project.Identity.String(), "I"+strings.Repeat("1", 64), 1), "one of the two was altered"},
+		{"no authority", without("authority_identity"), "is incomplete: what it says of the project lacks authority_identity"},
+		{"no route to it", without("authority_access_route"), "lacks authority_access_route"},
+		{"no identity", strings.Replace(without("identity"), `"project_change_history":"`, `"x":"`, 1), "lacks identity"},
+		{"no route", regexp.MustCompile(`"access_route":"[^"]*"`).ReplaceAllString(object, `"access_route":""`), "lacks access_route"},
 		{"five fields", strings.Join(parts[:5], ","), "has 5 of 6 fields and ends within the change history of the project"},
 		{"first field", hex.EncodeToString([]byte(line[:20])), "ends within the first field"},
 		{"an ip4 route", with(0, "/ip4/127.0.0.1/tcp/1"), "its field 1, the route to the project: the route /ip4/127.0.0.1/tcp/1 does not begin with /dnsaddr"},
@@ -248,6 +256,9 @@ func TestUnprintableTickets(t *testing.T) {
 	}
 	if _, err := (&project.Ticket{}).Fields(); err == nil {
 		t.Error("fields without a project")
+	}
+	if _, err := (&project.Ticket{Project: &project.Record{ID: "1", Name: "p"}}).Text(); err == nil || !strings.Contains(err.Error(), "lacks access_route") {
+		t.Errorf("nothing is said of the project: %v", err)
 	}
 	k := sample(t)
 	r := *k.Project

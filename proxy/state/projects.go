@@ -34,13 +34,13 @@ func scanProject(r row, p *Project) error {
 	return err
 }
 
-// PutProject stores a record in place of the one of the same id, and the change
-// histories in it as those of identities that are known. The first project is
-// the default. If another id has the name, the record takes its place when both
-// are about the same identity (tickets may have another id than files have for
-// the same project), and else the error is ErrExists. Other errors are those of
-// [Store.UpdateHistory], except that a history that is known to have gone on
-// since is no error; nothing is stored then.
+// PutProject stores a record in place of the one of the same id or name, and the
+// change histories in it as those of identities that are known. The first project
+// is the default. Tickets may have another id than files have for the same project.
+// Another project than the one that is known is never put in its place, as
+// [Store.MayPutProject] says. Other errors are those of [Store.UpdateHistory],
+// except that a history that is known to have gone on since is no error; nothing is
+// stored then.
 func (s *Store) PutProject(ctx context.Context, r *project.Record) error {
 	if err := r.Verify(); err != nil {
 		return err
@@ -71,21 +71,70 @@ func (s *Store) PutProject(ctx context.Context, r *project.Record) error {
 	})
 }
 
+// MayPutProject looks whether a record may be put in the place of what is known of
+// the project with its id or name. It must be about the same project: its node and
+// its authority must have the same identities, since who writes a record may write
+// into it what he wants. The error is ErrExists.
+func (s *Store) MayPutProject(ctx context.Context, r *project.Record) error {
+	_, err := knownAs(ctx, s.db, r)
+	return s.explain(err)
+}
+
+// knownAs returns the projects that have the id or the name of r: one, or two that
+// are the same. The error is ErrExists if one of them is another project.
+func knownAs(ctx context.Context, q querier, r *project.Record) ([]Project, error) {
+	all, err := selectProjects(ctx, q, " WHERE id = ?1 OR name = ?2", r.ID, r.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range all {
+		if what := difference(p.Record, r); what != "" {
+			return nil, exists(kindProject, p.Record.Name, fmt.Sprintf("there it has the id %q, here %q, and %s; "+
+				"if the one that is there is not needed any more, forget it with: ockam project delete %s", p.Record.ID, r.ID, what, p.Record.Name))
+		}
+	}
+	return all, nil
+}
+
+// difference says why a record is not about the project that is known; empty if it
+// is. What is not known yet may be added where the id is the same.
+func difference(known, r *project.Record) string {
+	var was, is identity.Identifier
+	if known.Authority != nil {
+		was = known.Authority.Identifier()
+	}
+	if r.Authority != nil {
+		is = r.Authority.Identifier()
+	}
+	sameID := known.ID == r.ID
+	switch {
+	case known.Identifier() != r.Identifier() && !(sameID && known.Identifier().IsZero()):
+		return "it names another identity, or none"
+	case was != is && !(sameID && was.IsZero()):
+		return "it names another authority, or none"
+	case !sameID && (is.IsZero() || r.Identifier().IsZero()):
+		return "nothing says that it is the same"
+	}
+	return ""
+}
+
 // displaceProject removes the project of another id that has the name of r, if
 // it is the same project. It reports whether that was the default.
 func displaceProject(ctx context.Context, tx *sql.Tx, r *project.Record) (wasDefault bool, err error) {
-	other, err := findProject(ctx, tx, "name = ?1 AND id <> ?2", r.Name, r.ID)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	} else if err != nil {
+	all, err := knownAs(ctx, tx, r)
+	if err != nil {
 		return false, err
 	}
-	if id := r.Identifier(); id.IsZero() || id != other.Record.Identifier() {
-		return false, exists(kindProject, r.Name, fmt.Sprintf("there it has the id %q, here %q, and is about another identity; "+
-			"forget the one that is there with: ockam project delete %s", other.Record.ID, r.ID, r.Name))
+	for _, p := range all {
+		if p.Record.ID == r.ID {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM project WHERE sequence = ?", p.sequence); err != nil {
+			return false, err
+		}
+		wasDefault = p.Default
 	}
-	_, err = tx.ExecContext(ctx, "DELETE FROM project WHERE sequence = ?", other.sequence)
-	return other.Default, err
+	return wasDefault, nil
 }
 
 // findProject returns the project that a condition is true for, or
@@ -115,12 +164,12 @@ func namedProject(ctx context.Context, q querier, name string) (*Project, error)
 
 // Projects returns all projects in the order in which they were first stored.
 func (s *Store) Projects(ctx context.Context) ([]Project, error) {
-	all, err := s.projects(ctx)
+	all, err := selectProjects(ctx, s.db, "")
 	return all, s.explain(err)
 }
 
-func (s *Store) projects(ctx context.Context) (all []Project, err error) {
-	rows, err := s.db.QueryContext(ctx, selectProject+" ORDER BY sequence")
+func selectProjects(ctx context.Context, q querier, where string, args ...any) (all []Project, err error) {
+	rows, err := q.QueryContext(ctx, selectProject+where+" ORDER BY sequence", args...)
 	if err != nil {
 		return nil, err
 	}

@@ -165,6 +165,54 @@ func TestProjectNames(t *testing.T) {
 	}
 }
 
+// TestProjectOfAnother: who may write a record as he likes cannot put another
+// authority or another node in the place of those of a project that is known.
+func TestProjectOfAnother(t *testing.T) {
+	s := open(t, home(t))
+	v := vault.NewMemory()
+	node, authority, own := newHistory(t, v), newHistory(t, v), newHistory(t, v)
+	putProject(t, s, record(t, "p1", "p", node, authority))
+	putProject(t, s, &project.Record{ID: "q1", Name: "q"})
+	without := record(t, "p1", "p", node, authority)
+	without.Authority = nil
+	for name, r := range map[string]*project.Record{
+		"its name and another authority":      record(t, "p2", "p", node, own),
+		"its id and another authority":        record(t, "p1", "p", node, own),
+		"its id, another name and authority":  record(t, "p1", "new", node, own),
+		"its id and another node":             record(t, "p1", "p", own, authority),
+		"its name and another node":           record(t, "p2", "p", own, authority),
+		"its name and no node":                {ID: "p2", Name: "p", Authority: authority},
+		"its id and no authority":             without,
+		"its id, and the name of another one": record(t, "p1", "q", node, authority),
+		"the name of one without an identity": record(t, "q2", "q", own, own),
+	} {
+		for _, err := range []error{s.MayPutProject(t.Context(), r), s.PutProject(t.Context(), r)} {
+			if !errors.Is(err, state.ErrExists) || !strings.Contains(err.Error(), "ockam project delete ") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	if _, err := s.History(own.Identifier()); !errors.Is(err, identity.ErrUnknownIdentity) {
+		t.Errorf("something was stored: %v", err)
+	}
+	p, err := s.Project(t.Context(), "p")
+	if err != nil || p.Record.ID != "p1" || p.Record.Authority.Identifier() != authority.Identifier() || p.Record.Identifier() != node.Identifier() {
+		t.Errorf("the project is now %+v, %v", p, err)
+	}
+
+	// The project may move, and what was not known of one may be added.
+	moved := record(t, "p1", "p", node, authority)
+	if moved.AccessRoute, err = multiaddr.Parse("/dnsaddr/elsewhere/tcp/4000/service/api"); err != nil {
+		t.Fatal(err)
+	}
+	putProject(t, s, moved)
+	if p, err = s.Project(t.Context(), "p"); err != nil || p.Record.AccessAddress() != "elsewhere:4000" {
+		t.Errorf("the project has not moved: %v", err)
+	}
+	putProject(t, s, record(t, "q1", "q", own, own))
+	wantProjects(t, s, "p1 p *", "q1 q")
+}
+
 // TestProjectHistories: what is known of an identity does not go back, and does
 // not change.
 func TestProjectHistories(t *testing.T) {
