@@ -107,6 +107,9 @@ service, the other the machine that uses it. More tickets: ockam project ticket.
 			if err := c.startProcess(ctx, s, &o.nodeOptions); err != nil {
 				return err
 			}
+			if err := c.makeDefault(ctx, s, server.Name); err != nil {
+				return err
+			}
 			if err := c.welcome(ctx, s, server.Name, enroller); err != nil {
 				return fmt.Errorf("the project runs, but its first tickets were not made; try ockam project ticket: %w", err)
 			}
@@ -147,7 +150,8 @@ func (s *store) mayServe(ctx context.Context, server *node.ProjectServer) (err e
 	if _, err := s.NamedNode(ctx, name); err == nil {
 		return &failure{
 			code: codeExists, err: fmt.Errorf("there is a project %q already, or a node %s: it was already created", server.Name, name),
-			help: "If it does not run: ockam node start " + name + ". To make another one in its place delete it first, with its members: ockam node delete " + name,
+			help: "If it does not run: ockam node start " + name + ". To begin anew, without its members: ockam node delete " + name +
+				", ockam identity delete " + name + "-authority, ockam project delete " + server.Name + ", and then this",
 		}
 	}
 	rec := &project.Record{ID: server.ID, Name: server.Name}
@@ -239,6 +243,20 @@ func memberAddress(address, port string) (string, error) {
 		return "", fmt.Errorf("--address %s: %w", address, err)
 	}
 	return at, nil
+}
+
+// makeDefault makes a project the default one, and says so if another one was.
+func (c *console) makeDefault(ctx context.Context, s *store, name string) error {
+	before, err := s.Project(ctx, "")
+	if err != nil || before.Record.Name == name {
+		return err
+	}
+	if err := s.SetDefaultProject(ctx, name); err != nil {
+		return err
+	}
+	was := before.Record.Name
+	c.say(markText, "%s is now the default project, which %s was; to have that again: ockam project default %s", name, was, was)
+	return nil
 }
 
 // welcome prints what a project that has just been made is for.
