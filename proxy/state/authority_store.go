@@ -154,15 +154,15 @@ func each(ctx context.Context, q querier, f func(row) error, query string, args 
 const insertMember = `INSERT INTO authority_member (authority, identifier, attributes, added_by, added_at, pre_trusted)
 	VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (authority, identifier) DO `
 
-// number has a truth value as the databases keep it.
+const replaceMember = "UPDATE SET attributes = excluded.attributes, added_by = excluded.added_by, added_at = excluded.added_at"
+
+// number is a truth value as the databases keep it.
 func number(b bool) int {
 	if b {
 		return 1
 	}
 	return 0
 }
-
-const replaceMember = "UPDATE SET attributes = excluded.attributes, added_by = excluded.added_by, added_at = excluded.added_at"
 
 func (a *AuthorityStore) insert(ctx context.Context, tx *sql.Tx, m *authority.Member, onConflict string) (added bool, err error) {
 	result, err := tx.ExecContext(ctx, insertMember+onConflict, a.authority, m.Identifier.String(),
