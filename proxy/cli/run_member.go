@@ -94,9 +94,9 @@ func (c *console) redeemOnce(ctx context.Context, s *store, n *config.Node, id *
 	cred, err := a.Issue(ctx)
 	used := false
 	if errors.Is(err, authority.ErrNotMember) { // not yet, or not any more
-		err := a.Redeem(ctx, t.Code)
-		if used = err == nil; !used && !errors.Is(err, authority.ErrAlreadyMember) {
-			return ticketError(t.Project, err)
+		refused := a.Redeem(ctx, t.Code)
+		if used = refused == nil; !used && !errors.Is(refused, authority.ErrAlreadyMember) {
+			return ticketError(t.Project, refused)
 		}
 		cred, err = a.Issue(ctx)
 	}
