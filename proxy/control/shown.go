@@ -93,46 +93,46 @@ func webShow(r NodeResources) []byte {
 }
 
 // Shown returns a node as it is shown.
-func (r NodeResources) Shown() ShownNode {
+func (v NodeResources) Shown() ShownNode {
 	n := ShownNode{
-		Name: r.Name, Identity: r.IdentityName, Default: r.IsDefault, Status: shownStates[r.Process.State], PID: r.Process.PID,
-		Route:      ShownRoute{Short: r.Route.Short.String()},
+		Name: v.Name, Identity: v.IdentityName, Default: v.IsDefault, Status: shownStates[v.Process.State], PID: v.Process.PID,
+		Route:      ShownRoute{Short: v.Route.Short.String()},
 		Transports: []ShownTransport{}, Listeners: []ShownListener{}, Inlets: []ShownInlet{}, Outlets: []ShownOutlet{},
-		Services: ShownServices(r.Services),
+		Services: ShownServices(v.Services),
 	}
-	if r.Route.Verbose != nil {
-		n.Route.Verbose = r.Route.Verbose.String()
+	if v.Route.Verbose != nil {
+		n.Route.Verbose = v.Route.Verbose.String()
 	}
-	if a := r.HTTPServer; a != nil {
+	if a := v.HTTPServer; a != nil {
 		n.HTTP = new(net.JoinHostPort(a.Host, strconv.Itoa(int(a.Port))))
 	}
-	for _, t := range r.Transports {
+	for _, t := range v.Transports {
 		n.Transports = append(n.Transports, t.Shown())
 	}
-	for _, l := range r.ChannelListeners {
+	for _, l := range v.ChannelListeners {
 		n.Listeners = append(n.Listeners, ShownListener{shownAddress(l.Address), l.Flow.ID, l.KeyExchangeOnly})
 	}
-	for _, i := range r.Inlets {
+	for _, i := range v.Inlets {
 		n.Inlets = append(n.Inlets, i.Shown())
 	}
-	for _, o := range r.Outlets {
+	for _, o := range v.Outlets {
 		n.Outlets = append(n.Outlets, o.Shown())
 	}
 	return n
 }
 
 // Shown returns a connection or listener as it is shown.
-func (t TransportStatus) Shown() ShownTransport {
-	return ShownTransport{shownTypes[t.Type], shownModes[t.Mode], t.Socket, t.Worker, t.Processor, t.Flow.ID}
+func (v TransportStatus) Shown() ShownTransport {
+	return ShownTransport{shownTypes[v.Type], shownModes[v.Mode], v.Socket, v.Worker, v.Processor, v.Flow.ID}
 }
 
 // Shown returns an inlet as it is shown.
-func (i InletStatus) Shown() ShownInlet {
+func (v InletStatus) Shown() ShownInlet {
 	s := ShownInlet{
-		Bind: i.Bind, Worker: orNull(i.Worker), Alias: i.Alias, Payload: orNull(i.Payload),
-		Route: orNull(i.OutletRoute), Status: i.Status.Shown(), Outlet: i.OutletAddress,
+		Bind: v.Bind, Worker: orNull(v.Worker), Alias: v.Alias, Payload: orNull(v.Payload),
+		Route: orNull(v.OutletRoute), Status: v.Status.Shown(), Outlet: v.OutletAddress,
 	}
-	if i.Status != Up {
+	if v.Status != Up {
 		s.Worker = nil // it takes no messages yet
 	}
 	return s
@@ -147,8 +147,8 @@ func (s ConnectionStatus) Shown() string {
 }
 
 // Shown returns an outlet as it is shown.
-func (o OutletStatus) Shown() ShownOutlet {
-	return ShownOutlet{o.Target.join(), shownAddress(o.Address), orNull(o.Payload)}
+func (v OutletStatus) Shown() ShownOutlet {
+	return ShownOutlet{v.Target.join(), shownAddress(v.Address), orNull(v.Payload)}
 }
 
 // ShownServices returns services as they are shown, in the order that scripts know.

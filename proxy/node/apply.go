@@ -103,10 +103,10 @@ type leaving struct {
 
 // changing returns the change of a resource that goes by *s, which Node.mu guards:
 // where becomes permits it while it runs, *s is what is wanted from then on.
-func changing[S interface{ becomes(next S) bool }](s *S) func(wanted) bool {
+func changing[S any](s *S, becomes func(now, next S) bool) func(wanted) bool {
 	return func(w wanted) bool {
 		next, ok := w.spec.(S)
-		if ok = ok && (*s).becomes(next); ok {
+		if ok = ok && becomes(*s, next); ok {
 			*s = next
 		}
 		return ok

@@ -76,7 +76,7 @@ func (n *Node) startRelayAs(s relaySpec, c *config.Relay, as string) (*resource,
 		n.dismiss(there)
 	})
 	r.view, r.warden = seen, there
-	r.change = changing(&s)
+	r.change = changing(&s, relaySpec.becomes)
 	return r, nil
 }
 
@@ -168,7 +168,7 @@ func (n *Node) startRelayServiceFor(s relayServiceSpec, c *config.RelayService, 
 		n.dismiss(w)
 	})
 	r.view, r.warden = server, w
-	r.change = changing(&s)
+	r.change = changing(&s, relayServiceSpec.becomes)
 	return r, nil
 }
 

@@ -89,7 +89,7 @@ func (n *Node) startInletWith(s inletSpec, c *config.TCPInlet, x inletExtras) (*
 		}
 	})
 	r.warden = x.warden
-	r.change = changing(&s)
+	r.change = changing(&s, inletSpec.becomes)
 	r.view, r.traffic = &listening{addr: addr, flow: flowID(), ways: ways}, counts
 	r.halt = func() { _ = lis.Close() } // the connections go on
 	r.drain = func(ctx context.Context) {

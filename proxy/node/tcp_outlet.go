@@ -92,7 +92,7 @@ func (n *Node) startOutletWith(s outletSpec, c *config.TCPOutlet, w *warden) (*r
 		n.dismiss(w)
 	})
 	r.traffic, r.warden = counts, w
-	r.change = changing(&s)
+	r.change = changing(&s, outletSpec.becomes)
 	r.drain = func(ctx context.Context) { shutdown(ctx, func() { n.closeUsers(k) }, out.Shutdown) }
 	return r, nil
 }

@@ -28,8 +28,9 @@ const cloudDomain = ".projects.orchestrator.ockam.io"
 
 // ParseTicket reads a ticket in either of its two forms, as hexadecimal digits
 // or as the text that they stand for, and verifies what it says (Ockam protocol,
-// enrollment tickets): it must name both nodes of the project. White space around a ticket and between digits does not
-// count: tickets are pasted. Errors say what is wrong, and never hold the code.
+// enrollment tickets): it must name both nodes of the project. White space around a
+// ticket and between digits does not count: tickets are pasted. Errors say what is
+// wrong, and never hold the code.
 func ParseTicket(text string) (*Ticket, error) {
 	t, err := parseTicket(text)
 	if err != nil {

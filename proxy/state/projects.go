@@ -107,10 +107,11 @@ func difference(known, r *project.Record) string {
 		is = r.Authority.Identifier()
 	}
 	sameID := known.ID == r.ID
+	differs := func(was, is identity.Identifier) bool { return was != is && (!sameID || !was.IsZero()) }
 	switch {
-	case known.Identifier() != r.Identifier() && !(sameID && known.Identifier().IsZero()):
+	case differs(known.Identifier(), r.Identifier()):
 		return "it names another identity, or none"
-	case was != is && !(sameID && was.IsZero()):
+	case differs(was, is):
 		return "it names another authority, or none"
 	case !sameID && (is.IsZero() || r.Identifier().IsZero()):
 		return "nothing says that it is the same"
