@@ -12,7 +12,6 @@ import (
 	"ockam/tunnel"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/policy"
-	"ockam/tunnel/service"
 )
 
 // A Resource is what a policy is for: one resource by its name, or all of a
@@ -117,26 +116,6 @@ func ruleOf(list config.AllowList, at string) Rule {
 		return Rule{TypeRule, list, "the default of a node with an authority, since no allow stands at " + at}
 	}
 	return Rule{OwnRule, list, at}
-}
-
-// echoWarden returns the warden of the echo service of a configured node.
-func (n *Node) echoWarden() *warden {
-	return &warden{node: n, of: Resource{policy.Echoer, service.EchoName}, rule: n.echoRule}
-}
-
-// echoRule is the rule of that service: with an authority it is for those who have a
-// credential, and for those whom some allow names, who need it to see that the node
-// is there.
-func (n *Node) echoRule() (Rule, error) {
-	if n.authority == nil {
-		return Rule{NoRule, config.AllowList{Anyone: true}, "the node believes no authority"}, nil
-	}
-	e := policy.Default()
-	n.mu.Lock()
-	list := n.named
-	n.mu.Unlock()
-	list.Policy = &config.Policy{Text: e.String(), Expr: e, Default: true}
-	return Rule{TypeRule, list, "the default of a node with an authority"}, nil
 }
 
 // relayAttribute names the relays that a credential allows its subject to
@@ -349,46 +328,6 @@ func (n *Node) sameAuthority(cfg *config.Node) error {
 		return fmt.Errorf("node %s: %sit cannot get another authority while it runs: start it again", n.name, place(cfg.Range))
 	}
 	return nil
-}
-
-// An echoing is a decision on who uses the echo service. It counts for a short
-// time, since each message of a peer would ask the database otherwise.
-type echoing struct {
-	err   error
-	until time.Time
-}
-
-// maxEchoing is how many decisions are kept before those of ended channels are
-// looked for.
-const maxEchoing = 1024
-
-// mayEcho is the gate of the echo service.
-func (n *Node) mayEcho(m *tunnel.Message) error {
-	o := m.Origin
-	if o == nil || n.freely != nil && o.Group == n.freely { // a worker of this node, or who asks the authority in it
-		return nil
-	}
-	now := time.Now()
-	n.mu.Lock()
-	known, ok := n.echoes[o]
-	n.mu.Unlock()
-	if ok && now.Before(known.until) {
-		return known.err
-	}
-	err := n.echo.decide(o.Peer, "").Err
-	if err != nil && !ok {
-		n.denied.say(zap.DebugLevel, n.echo.refused("refused"), o.Peer, zap.String("peer", peerName(o.Peer)), zap.Error(err))
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.echoes == nil {
-		n.echoes = make(map[*tunnel.Origin]echoing)
-	}
-	if len(n.echoes) >= maxEchoing {
-		maps.DeleteFunc(n.echoes, func(o *tunnel.Origin, e echoing) bool { return o.Err() != nil || now.After(e.until) })
-	}
-	n.echoes[o] = echoing{err, now.Add(recheckInterval)}
-	return err
 }
 
 // trust makes the node believe the credentials of an authority; nil: nobody's.
