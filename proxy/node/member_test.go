@@ -19,14 +19,11 @@ import (
 	"ockam/tunnel/secure"
 )
 
-// TestMemberRefresh: open connections outlive many credentials, and no longer than
-// the last one while there is no other.
-func TestMemberRefresh(t *testing.T) {
-	t.Parallel()
-	i, db, app := newIssuer(t, 6*time.Second), newHome(t), newHome(t)
-	i.start()
-	i.enroll(db.id)
-	i.enroll(app.id)
+// inletTo has two members, one with an outlet to an echo server, the other with an
+// inlet that leads to it, and is up.
+func (i *issuer) inletTo(db, app home) node.InletInfo {
+	t := i.t
+	t.Helper()
 	outlet := db.node(t, node.BackgroundOptions{Name: "db", Trust: i.trust()})
 	if _, err := outlet.CreateOutlet(t.Context(), node.OutletOptions{Address: "outlet", To: echoServer(t)}); err != nil {
 		t.Fatal(err)
@@ -38,6 +35,18 @@ func TestMemberRefresh(t *testing.T) {
 	if err != nil || !in.Up {
 		t.Fatalf("%+v, %v", in, err)
 	}
+	return in
+}
+
+// TestMemberRefresh: open connections outlive many credentials, and no longer than
+// the last one while there is no other.
+func TestMemberRefresh(t *testing.T) {
+	t.Parallel()
+	i, db, app := newIssuer(t, 6*time.Second), newHome(t), newHome(t)
+	i.start()
+	i.enroll(db.id)
+	i.enroll(app.id)
+	in := i.inletTo(db, app)
 	c := connect(t, in.Bind)
 	began := time.Now()
 	for time.Since(began) < 15*time.Second { // two lives and a half
@@ -119,17 +128,7 @@ func TestMemberAcceptsAtOnce(t *testing.T) {
 	i.start()
 	i.enroll(db.id)
 	i.enroll(app.id)
-	outlet := db.node(t, node.BackgroundOptions{Name: "db", Trust: i.trust()})
-	if _, err := outlet.CreateOutlet(t.Context(), node.OutletOptions{Address: "outlet", To: echoServer(t)}); err != nil {
-		t.Fatal(err)
-	}
-	inlet := app.node(t, node.BackgroundOptions{Name: "app", Trust: i.trust()})
-	in, err := inlet.CreateInlet(t.Context(), node.InletOptions{
-		Alias: "in", From: "127.0.0.1:0", To: placeOf(t, outlet, "/secure/api/service/outlet"), Wait: patience,
-	})
-	if err != nil || !in.Up {
-		t.Fatalf("%+v, %v", in, err)
-	}
+	in := i.inletTo(db, app)
 	connect(t, in.Bind).echo("by who is a member, to who is one")
 }
 

@@ -114,7 +114,13 @@ func (p *peer) channel(path tunnel.Path) *secure.Channel {
 func (p *peer) tryChannel(path tunnel.Path, wait time.Duration) (*secure.Channel, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, wait)
 	defer cancel()
-	c, err := secure.Dial(ctx, &p.cfg, path, route(secure.DefaultName))
+	return p.accepted(ctx, &p.cfg, path, secure.DefaultName, wait)
+}
+
+// accepted opens a channel to a listener, of which it is known then that the node has
+// accepted it.
+func (p *peer) accepted(ctx context.Context, cfg *secure.Config, path tunnel.Path, listener string, wait time.Duration) (*secure.Channel, error) {
+	c, err := secure.Dial(ctx, cfg, path, route(listener))
 	if err != nil {
 		return nil, err
 	}

@@ -14,24 +14,14 @@ import (
 	"ockam/tunnel/authority"
 	"ockam/tunnel/identity"
 	"ockam/tunnel/secure"
-	"ockam/tunnel/service"
 )
 
-// comeTo opens a channel of o to a listener, of which it is known that the node has
-// accepted it.
+// comeTo is accepted in the name of o.
 func (p *peer) comeTo(path tunnel.Path, listener string, o *owner, wait time.Duration) (*secure.Channel, error) {
 	p.t.Helper()
 	cfg := p.cfg
 	cfg.Identity = o.id
-	c, err := secure.Dial(p.ctx, &cfg, path, route(listener))
-	if err != nil {
-		return nil, err
-	}
-	if _, ok := p.ask(c, route(service.EchoName), []byte{1}, wait); !ok {
-		c.Close()
-		return nil, errors.New("the channel was not accepted")
-	}
-	return c, nil
+	return p.accepted(p.ctx, &cfg, path, listener, wait)
 }
 
 // strangers come and go, n of them, and are returned.
