@@ -32,8 +32,13 @@ func Start(ctx context.Context, f *config.File, opt Options) (nodes []*Node, sto
 }
 
 // RememberStrangers bounds the strangers without a channel whose histories the node
-// remembers. It is called before anybody comes.
-func (b *Background) RememberStrangers(most int) { b.n.peers.most = most }
+// remembers from now on.
+func (b *Background) RememberStrangers(most int) {
+	p := b.n.peers
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.most = most
+}
 
 // Registrations returns how many addresses have a handler in the node.
 func (n *Node) Registrations() int {

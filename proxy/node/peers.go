@@ -31,13 +31,13 @@ const (
 type peers struct {
 	stored identity.Histories
 	named  func(identity.Identifier) bool // whether the configuration names it
-	most   int                            // strangers without a channel; 0: maxStrangers
 
 	// steps makes looking into both places and writing one step, for each
 	// identity. It is taken before mu.
 	steps [64]sync.Mutex
 
 	mu        sync.Mutex
+	most      int // strangers without a channel; 0: maxStrangers
 	strangers map[identity.Identifier]*stranger
 	leaving   list.List // of strangers without a channel, who goes first in front
 	size      int       // of the histories in leaving, in bytes
