@@ -221,7 +221,7 @@ func projectAddress(listen, address string) (listenAt, connectTo string, err err
 	if ip, err := netip.ParseAddr(host); host != "" && (err != nil || !ip.IsUnspecified()) {
 		return listenAt, listenAt, nil
 	}
-	own, err := node.OwnAddress()
+	own, err := node.OwnAddress(host)
 	if err != nil {
 		return "", "", &failure{err: err, help: "Say it: --address HOST"}
 	}

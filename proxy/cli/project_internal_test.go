@@ -8,7 +8,7 @@ import (
 )
 
 func TestProjectAddress(t *testing.T) {
-	own, err := node.OwnAddress()
+	own, err := node.OwnAddress("")
 	if err != nil {
 		own = "" // that of all interfaces is not tested
 	}

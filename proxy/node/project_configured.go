@@ -40,7 +40,7 @@ func (n *Node) prepareProject(ctx context.Context, store *state.Store, c *config
 	if s.Address == "" {
 		host, _, _ := net.SplitHostPort(c.Listen)
 		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-			if host, err = OwnAddress(); err != nil {
+			if host, err = OwnAddress(host); err != nil {
 				return fmt.Errorf("%s%w; say it: address = \"HOST:%s\"", place(c.Range), err, port)
 			}
 		}

@@ -317,22 +317,40 @@ func (p *projectServing) announce(ctx context.Context, listens string) (*project
 }
 
 // OwnAddress returns the one address, without a port, by which other machines can
-// reach this one. It is an error if there is none or several.
-func OwnAddress() (string, error) {
+// reach what listens at host: an address of all interfaces, or "". With "" and ::
+// that is an IPv6 address where there is no IPv4 address. It is an error if there is
+// none or several.
+func OwnAddress(host string) (string, error) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {
 		return "", err
 	}
-	var found []string
+	ip := net.ParseIP(host)
+	return chooseAddress(all, ip != nil && ip.To4() != nil)
+}
+
+// chooseAddress is OwnAddress, of a machine with these addresses.
+func chooseAddress(all []net.Addr, only4 bool) (string, error) {
+	var four, six []string
 	for _, a := range all {
 		ip, ok := a.(*net.IPNet)
-		if ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() && !ip.IP.IsLinkLocalUnicast() {
-			found = append(found, ip.IP.String())
+		switch {
+		case !ok || ip.IP.IsLoopback() || ip.IP.IsLinkLocalUnicast():
+		case ip.IP.To4() != nil:
+			four = append(four, ip.IP.String())
+		default:
+			six = append(six, ip.IP.String())
 		}
+	}
+	found, what := four, "address"
+	if only4 {
+		what = "IPv4 address"
+	} else if len(four) == 0 {
+		found = six
 	}
 	switch len(found) {
 	case 0:
-		return "", errors.New("this machine has no address but its own loopback: it is not clear where members connect")
+		return "", fmt.Errorf("this machine has no %s but its own loopback: it is not clear where members connect", what)
 	case 1:
 		return found[0], nil
 	}
