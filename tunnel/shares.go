@@ -18,6 +18,16 @@ func CallerOf(m *Message) Caller {
 	return c
 }
 
+// Link returns the link by which the caller's requests reach this node, below all
+// channels; nil if they come from this node.
+func (c Caller) Link() *Origin {
+	o := c.origin
+	for o != nil && o.Outer != nil {
+		o = o.Outer
+	}
+	return o
+}
+
 // Shares counts what is under way for callers, so that none of them has all the
 // places. It is not safe for concurrent use.
 type Shares struct {

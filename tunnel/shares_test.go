@@ -64,3 +64,23 @@ func TestShares(t *testing.T) {
 		t.Error("more than all places")
 	}
 }
+
+// TestCallerLink: a link is that of all that comes over it.
+func TestCallerLink(t *testing.T) {
+	link := tunnel.NewOrigin(tunnel.RandomAddress())
+	o := link
+	for range 3 {
+		m := message("x")
+		m.Origin, m.Return = o, route("path", "hop", "me")
+		if tunnel.CallerOf(m).Link() != link {
+			t.Error("another link")
+		}
+		m.Release()
+		inner := tunnel.NewOrigin(tunnel.RandomAddress())
+		inner.Outer = o
+		o = inner
+	}
+	if (tunnel.Caller{}).Link() != nil {
+		t.Error("what comes from this node has a link")
+	}
+}

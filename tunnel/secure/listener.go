@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +24,9 @@ const (
 	// maxHandshakesPerHop is how many of those may come from the same place
 	// behind the node at its other end: a relay brings everybody's.
 	maxHandshakesPerHop = 32
+	// MaxChannels is how many channels may be open: with what a node has beside
+	// each, about half a GiB.
+	MaxChannels = 32768
 	// IdleTimeout is how long a channel that no frame arrives on is kept.
 	// Initiators send a ping every ten seconds.
 	IdleTimeout = 15 * time.Minute
@@ -33,7 +35,8 @@ const (
 // A Listener accepts channels at an address. Whatever it is sent, a peer costs
 // it at most MaxHandshakesPerOrigin handshakes of 30 s; beyond that its messages
 // are dropped, and nobody else's. Of those that a relay brings, each of the
-// relay's peers has a share.
+// relay's peers has a share. So it is with channels: when there are too many,
+// whoever has most of them loses those that are quiet.
 type Listener struct {
 	Config
 	Name  string          // its address; empty: DefaultName
@@ -47,8 +50,9 @@ type Listener struct {
 	Closed  func(*Channel, error)
 	Refused func(error)
 
-	MaxHandshakes, MaxHandshakesPerOrigin int           // zero: the constants
-	IdleTimeout                           time.Duration // zero: the constant
+	// Zero stands for the constants.
+	MaxHandshakes, MaxHandshakesPerOrigin, MaxChannels int
+	IdleTimeout                                        time.Duration
 
 	wg      sync.WaitGroup // handshakes
 	waiting atomic.Int64   // bytes that wait for them to finish
@@ -58,7 +62,8 @@ type Listener struct {
 	ctx        context.Context // of the handshakes; nil: none may begin
 	cancel     context.CancelFunc
 	handshakes tunnel.Shares
-	channels   map[*Channel]uint64 // with how many frames had arrived a while ago
+	channels   map[*Channel]*held
+	opening    int // handshakes that may still add one
 }
 
 // Register makes the listener reachable: from then on it accepts channels, and
@@ -78,7 +83,7 @@ func (l *Listener) Register() error {
 		return err
 	}
 	l.reg = reg
-	l.channels = make(map[*Channel]uint64)
+	l.channels = make(map[*Channel]*held)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return nil
 }
@@ -113,50 +118,14 @@ func (l *Listener) Serve(ctx context.Context) error {
 	return nil
 }
 
-// notYet is in place of a count for a channel that has not lived through a whole
-// IdleTimeout.
-const notYet = math.MaxUint64
-
-// expireIdle closes, now and then, the channels on which nothing has arrived.
-func (l *Listener) expireIdle(ctx context.Context) {
-	idle := l.IdleTimeout
-	if idle <= 0 {
-		idle = IdleTimeout
-	}
-	for tunnel.Sleep(ctx, idle) {
-		for _, c := range l.list() {
-			n := c.received.Load()
-			l.mu.Lock()
-			before, ok := l.channels[c]
-			if ok {
-				l.channels[c] = n
-			}
-			l.mu.Unlock()
-			if ok && n == before {
-				c.Close()
-			}
-		}
-	}
-}
-
-func (l *Listener) list() []*Channel {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := make([]*Channel, 0, len(l.channels))
-	for c := range l.channels {
-		all = append(all, c)
-	}
-	return all
-}
-
 // handle takes a first message: whatever reaches the listener is one.
 func (l *Listener) handle(m *tunnel.Message) error {
 	if len(m.Payload) > maxHandshakeMessage || m.Return.Size() > maxRoute {
 		m.Release()
 		return fmt.Errorf("%w: first message too long", ErrOpen)
 	}
-	from := tunnel.CallerOf(m)
-	ctx := l.reserve(from)
+	h := &held{from: tunnel.CallerOf(m)}
+	ctx, quiet := l.reserve(h.from)
 	if ctx == nil {
 		m.Release()
 		return ErrBusy
@@ -164,16 +133,18 @@ func (l *Listener) handle(m *tunnel.Message) error {
 	first := keep(m)
 	go func() {
 		defer l.wg.Done()
-		defer l.unreserve(from)
-		if err := l.respond(ctx, first); err != nil && l.Refused != nil && ctx.Err() == nil {
+		defer l.unreserve(h)
+		l.closeQuiet(quiet)
+		if err := l.respond(ctx, first, h); err != nil && l.Refused != nil && ctx.Err() == nil {
 			l.Refused(err)
 		}
 	}()
 	return nil
 }
 
-// reserve takes a place for a handshake; nil if there is none.
-func (l *Listener) reserve(from tunnel.Caller) context.Context {
+// reserve takes a place for a handshake and for its channel; nil if there is none.
+// The channels that it returns are to be closed for that.
+func (l *Listener) reserve(from tunnel.Caller) (context.Context, []*Channel) {
 	most, each := l.MaxHandshakes, l.MaxHandshakesPerOrigin
 	if most <= 0 {
 		most = MaxHandshakes
@@ -185,20 +156,29 @@ func (l *Listener) reserve(from tunnel.Caller) context.Context {
 	defer l.mu.Unlock()
 	limit := tunnel.Limit{Total: most, PerOrigin: each, PerPeer: each, PerHop: maxHandshakesPerHop}
 	if l.ctx == nil || !l.handshakes.Take(from, limit) {
-		return nil
+		return nil, nil
 	}
+	quiet, ok := l.roomLocked()
+	if !ok {
+		l.handshakes.Release(from)
+		return nil, nil
+	}
+	l.opening++
 	l.wg.Add(1)
-	return l.ctx
+	return l.ctx, quiet
 }
 
-func (l *Listener) unreserve(from tunnel.Caller) {
+func (l *Listener) unreserve(h *held) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.handshakes.Release(from)
+	l.handshakes.Release(h.from)
+	if !h.opened {
+		l.opening--
+	}
 }
 
 // respond runs the responder's side of the handshake that m begins.
-func (l *Listener) respond(ctx context.Context, m *tunnel.Message) error {
+func (l *Listener) respond(ctx context.Context, m *tunnel.Message, as *held) error {
 	ret, msg1 := m.Return, m.Payload // not in a pooled buffer: see keep
 	m.Release()
 	ctx, cancel := context.WithTimeout(ctx, responderTimeout)
@@ -233,7 +213,7 @@ func (l *Listener) respond(ctx context.Context, m *tunnel.Message) error {
 	r, err := e.answer(ctx, h, a, msg2)
 	if err == nil {
 		c := newChannel(&l.Config, r, under, route)
-		c.opened, c.ended, c.group = l.opened, l.closed, l.Group
+		c.opened, c.ended, c.group = func(c *Channel) { l.opened(c, as) }, l.closed, l.Group
 		c.presented.Store(h.presented)
 		c.remote, c.last, c.hops, c.follow = remote, lastHop(route), ret.WithoutLast(), true
 		err = c.start(e)
@@ -265,22 +245,4 @@ func lastHop(r tunnel.Route) tunnel.Route {
 		r = r.Rest()
 	}
 	return r
-}
-
-func (l *Listener) opened(c *Channel) {
-	l.mu.Lock()
-	l.channels[c] = notYet
-	l.mu.Unlock()
-	if l.Opened != nil {
-		l.Opened(c)
-	}
-}
-
-func (l *Listener) closed(c *Channel, err error) {
-	l.mu.Lock()
-	delete(l.channels, c)
-	l.mu.Unlock()
-	if l.Closed != nil {
-		l.Closed(c, err)
-	}
 }

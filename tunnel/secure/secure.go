@@ -46,7 +46,8 @@ var (
 	ErrUnauthorized = errors.New("secure: peer is not authorized")
 	// ErrPeerClosed is why a channel ended that the peer closed.
 	ErrPeerClosed = errors.New("secure: closed by the peer")
-	// ErrBusy is returned when too many handshakes are under way.
+	// ErrBusy is returned when too many handshakes are under way, or too many
+	// channels open.
 	ErrBusy = errors.New("secure: too many handshakes under way")
 	// ErrGap is why an ordered channel ended: frames of the peer are missing or
 	// came in another order.
