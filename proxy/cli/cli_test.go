@@ -23,17 +23,17 @@ import (
 	"ockam/proxy/cli"
 	"ockam/proxy/node"
 	"ockam/proxy/state"
+	"ockam/transports/transporttest"
 )
 
-// noSleep keeps programs built with the race detector from sleeping for a
-// second when they end: hundreds are run here.
-const noSleep = "atexit_sleep_ms=0"
+// A run of the tests looks for data races also in the nodes that they leave in the
+// background.
+type catching struct{ *testing.M }
+
+func (c catching) Run() int { return transporttest.RunCatchingRaces(c.M) }
 
 func TestMain(m *testing.M) {
-	if os.Getenv("GORACE") == "" {
-		_ = os.Setenv("GORACE", noSleep) // else the tests are slow, no more
-	}
-	testscript.Main(m, map[string]func(){
+	testscript.Main(catching{m}, map[string]func(){
 		"ockam": func() {
 			if os.Getenv("FAKE_NODES") != "" {
 				cli.SetRunNodes(fakeNodes)

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"ockam/transports/transporttest"
 )
 
 // roleVariable tells a re-executed test binary which part of the plain pipe
@@ -46,7 +48,7 @@ func run(m *testing.M) int {
 	if f := flag.Lookup("test.parallel"); f != nil && f.Value.String() == f.DefValue {
 		_ = f.Value.Set("6")
 	}
-	return m.Run()
+	return transporttest.RunCatchingRaces(m)
 }
 
 // build makes the program; the result is kept for the whole run.
