@@ -2,6 +2,7 @@ package tcp_test
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"testing"
@@ -16,9 +17,9 @@ import (
 // a stall. Then nothing is read, which is one.
 func TestSlowPeer(t *testing.T) {
 	t.Parallel()
-	const stall = 400 * time.Millisecond
+	const stall, rate = time.Second, 128 << 10 // bytes that are read in each
 	c, accepted := raw(t, tcp.Transport{StallTimeout: stall})
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 
 	var wrote, failed time.Time
 	var err error
@@ -31,9 +32,13 @@ func TestSlowPeer(t *testing.T) {
 		failed = time.Now()
 		_ = accepted.Close()
 	})
-	buf := make([]byte, 8<<10)
-	for begin := time.Now(); time.Since(begin) < 6*stall; time.Sleep(stall / 16) {
-		if _, err := c.Read(buf); err != nil {
+	// The rate is kept also where each sleep takes long: the kernel tells the writer's
+	// of room only once a segment, of 64 KiB, fits.
+	read := int64(0)
+	for begin := time.Now(); time.Since(begin) < 6*stall; time.Sleep(stall / 24) {
+		due := int64(time.Since(begin) * rate / stall)
+		n, err := io.CopyN(io.Discard, c, due-read)
+		if read += n; err != nil {
 			t.Error(err)
 			break
 		}
