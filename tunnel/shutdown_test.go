@@ -31,9 +31,11 @@ func startShutting(t *testing.T, linger time.Duration) *shutting {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &shutting{sent: make(chan int, 1), over: make(chan struct{})}
+	accepted := make(chan struct{})
 	var wg sync.WaitGroup
 	server := &tunnel.Server{Router: tunnel.NewRouter(), Traits: tcp.Transport{}.Traits(), Linger: linger}
 	server.Opened = func(l *tunnel.Link) {
+		close(accepted)
 		wg.Go(func() {
 			for n := 0; ; n++ {
 				m := message("me")
@@ -65,6 +67,7 @@ func startShutting(t *testing.T, linger time.Duration) *shutting {
 		cancel()
 		<-s.over
 	})
+	<-accepted                         // a server that ends does not accept who has dialed
 	time.Sleep(200 * time.Millisecond) // the link is full
 	cancel()
 	return s
