@@ -122,7 +122,7 @@ func TestVersionSentFirst(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	const short = 200 * time.Millisecond
+	const short = 500 * time.Millisecond // in which what has come must be received
 	for _, tt := range []struct {
 		name  string
 		start []byte
