@@ -253,7 +253,14 @@ func logRate(t *testing.T, n int64, begin time.Time) {
 // its own.
 func checkCancel(t *testing.T, e endpoint) {
 	c := e.psql("-c", "select pg_sleep(60)")
-	c.interrupt = 1500 * time.Millisecond
+	c.interrupt = func() { // before, psql just ends
+		for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(100 * time.Millisecond) {
+			r, err := runFor(t, 10*time.Second, e.psql("-c", "select count(*) from pg_stat_activity where query = 'select pg_sleep(60)'"))
+			if err == nil && strings.TrimSpace(r.stdout) == "1" {
+				return
+			}
+		}
+	}
 	begin := time.Now()
 	r, err := runFor(t, 30*time.Second, c)
 	took := time.Since(begin)

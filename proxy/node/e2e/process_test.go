@@ -39,8 +39,8 @@ type command struct {
 	// For runFor only; nil means no input, and output kept in the result.
 	stdin  io.Reader
 	stdout io.Writer
-	// interrupt, if not zero, sends SIGINT after that time.
-	interrupt time.Duration
+	// interrupt, if not nil, is called meanwhile; SIGINT is sent when it returns.
+	interrupt func()
 }
 
 // start runs c in the background.
@@ -231,8 +231,11 @@ func runFor(t testing.TB, limit time.Duration, c command) (result, error) {
 	if err := cmd.Start(); err != nil {
 		return result{}, err
 	}
-	if c.interrupt > 0 {
-		defer time.AfterFunc(c.interrupt, func() { _ = cmd.Process.Signal(syscall.SIGINT) }).Stop()
+	if c.interrupt != nil {
+		defer wait(func() {
+			c.interrupt()
+			_ = cmd.Process.Signal(syscall.SIGINT) // it may have ended
+		})()
 	}
 	timer := time.AfterFunc(limit, func() { _ = cmd.Process.Kill() })
 	err := cmd.Wait()
