@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -158,6 +159,22 @@ func checkForm(t *testing.T, cmd *cobra.Command, example string) {
 	}
 }
 
+// fixedPorts are those at which the examples listen.
+var fixedPorts = regexp.MustCompile(`\b(4000|6000|7000|9311|15432)\b`)
+
+// withFreePorts puts free ports in the place of those: others on this machine may
+// have them, such as another run of these tests.
+func withFreePorts(t *testing.T, script string) string {
+	t.Helper()
+	free := map[string]string{}
+	return fixedPorts.ReplaceAllStringFunc(script, func(port string) string {
+		if free[port] == "" {
+			free[port] = onePort(t)
+		}
+		return free[port]
+	})
+}
+
 // runExample reports whether it could run the example, in a folder and a home
 // of its own.
 func runExample(t *testing.T, shell, path, example string) (ran bool) {
@@ -171,7 +188,7 @@ func runExample(t *testing.T, shell, path, example string) (ran bool) {
 		if err := os.CopyFS(filepath.Join(dir, "examples"), os.DirFS("../../examples")); err != nil {
 			t.Fatal(err)
 		}
-		script := exec.Command(shell, "-e", "-c", "trap 'ockam node delete --all --yes >/dev/null 2>&1' EXIT\n"+before[path]+"\n"+example)
+		script := exec.Command(shell, "-e", "-c", "trap 'ockam node delete --all --yes >/dev/null 2>&1' EXIT\n"+withFreePorts(t, before[path]+"\n"+example))
 		script.Dir = dir
 		script.Env = append(os.Environ(), "HOME="+dir, "OCKAM_HOME="+filepath.Join(dir, "home"))
 		if out, err := script.CombinedOutput(); err != nil {

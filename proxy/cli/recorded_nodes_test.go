@@ -2,7 +2,6 @@ package cli_test
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -164,12 +163,7 @@ func (s *scene) bind(t *testing.T, name string, bind any) {
 		return
 	}
 	if bind == "a free port" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, s.values[name], _ = net.SplitHostPort(l.Addr().String())
-		_ = l.Close()
+		s.values[name] = onePort(t)
 		return
 	}
 	of, _ := bind.(map[string]any)

@@ -2,7 +2,6 @@ package cli_test
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -113,12 +112,7 @@ func enroller(t *testing.T, p *program) string {
 // freeAddress is an address of this machine where nothing listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return "127.0.0.1:" + onePort(t)
 }
 
 // TestReferenceAuthority makes ours members by an authority of the reference, whose

@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -304,14 +307,22 @@ func echoServer(t *testing.T) string {
 	return l.Addr().String()
 }
 
+var portsGiven sync.Map // by number
+
+// onePort returns a port that was free a moment ago, and never the same again. It is
+// none of those that whoever asks for any port gets, as most nodes of the tests do.
 func onePort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	t.Helper()
+	for range 100 {
+		port := strconv.Itoa(10_000 + rand.IntN(4000))
+		if _, given := portsGiven.LoadOrStore(port, true); given {
+			continue
+		}
+		if l, err := net.Listen("tcp", ":"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no free port")
+	return ""
 }
