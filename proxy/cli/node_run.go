@@ -53,9 +53,9 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 	if err != nil {
 		return nil, err
 	}
-	if o.child && nobodyReads(os.Stdout) { // who asked for the node was ended, and may be about to delete it
+	if err := o.orphaned(); err != nil {
 		unlock()
-		return nil, errors.New("who started the node has ended")
+		return nil, err
 	}
 	was, err := s.NamedNode(ctx, o.name)
 	if errors.Is(err, state.ErrNotFound) {
@@ -75,7 +75,12 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 		if err == nil {
 			return
 		}
-		err = errors.Join(err, n.close(context.WithoutCancel(ctx)), s.putBack(context.WithoutCancel(ctx), o.name, was))
+		ctx := context.WithoutCancel(ctx)
+		err = errors.Join(err, n.end(ctx), s.putBack(ctx, o.name, was))
+		n.unlock() // from now on the record may be that of the next one
+		if was == nil {
+			s.RemoveLock(o.name)
+		}
 	}()
 	if o.HTTP {
 		if n.web, err = listenHTTP(ctx, o.HTTPPort, rec.HTTPAddress); err != nil {
@@ -83,7 +88,16 @@ func (c *console) startNode(ctx context.Context, s *store, o *createFlags) (n *l
 		}
 		n.endWeb = func() { _ = n.web.Close() }
 	}
-	return n, n.begin(ctx, o.background(s, trust, log))
+	return n, n.begin(ctx, o, o.background(s, trust, log))
+}
+
+// orphaned is why a node in the background is not to run: who asked for it was
+// ended, and whoever comes next may be about to delete or to make it.
+func (o *createFlags) orphaned() error {
+	if o.child && nobodyReads(os.Stdout) {
+		return errors.New("who started the node has ended")
+	}
+	return nil
 }
 
 // background is how the node begins.
@@ -101,7 +115,7 @@ func (o *createFlags) background(s *store, trust node.Trust, log *zap.Logger) no
 
 // begin starts the node, its node API and its HTTP server, and records that they
 // run. What has been started when it fails is for close to end.
-func (n *localNode) begin(ctx context.Context, o node.BackgroundOptions) (err error) {
+func (n *localNode) begin(ctx context.Context, flags *createFlags, o node.BackgroundOptions) (err error) {
 	n.node, err = node.StartBackground(ctx, o)
 	if errors.Is(err, node.ErrChannelListener) {
 		return &failure{err: err, status: exitCannotCreate}
@@ -117,6 +131,9 @@ func (n *localNode) begin(ctx context.Context, o node.BackgroundOptions) (err er
 		n.detach = detach
 	}
 	n.serveHTTP(o.Log)
+	if err := flags.orphaned(); err != nil {
+		return err
+	}
 	_, err = n.store.NodeStarted(ctx, n.name, func(rec *state.Node) error {
 		rec.ListenerAddress, rec.HTTPAddress = n.node.Addr(), ""
 		if n.web != nil {
@@ -191,21 +208,20 @@ func (n *localNode) serveHTTP(log *zap.Logger) {
 
 // lockPatience is how long a node that is started waits for one of its name that
 // is just ending.
-const lockPatience = 2 * time.Second
+const lockPatience = 5 * time.Second
 
-// lockNode locks the name of a node. A process that has it and does not run the
-// node, as far as is recorded, is ending or gives up: it is waited for.
+// lockNode locks the name of a node. Nobody starts one that is recorded as running:
+// a process that has the name is ending, or gives up once it notices that who
+// started it has ended, at the latest when it says that it runs. It is waited for.
 func (s *store) lockNode(ctx context.Context, name string) (unlock func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
 	for {
 		unlock, err = s.LockNode(name)
-		held, ok := errors.AsType[*state.HeldError](err)
-		if !ok {
+		if _, held := errors.AsType[*state.HeldError](err); !held {
 			return unlock, err
 		}
-		rec, recErr := s.NamedNode(ctx, name)
-		if recErr == nil && rec.Running() && rec.Process.PID == held.PID || !tunnel.Sleep(ctx, 5*time.Millisecond) {
+		if !tunnel.Sleep(ctx, 5*time.Millisecond) {
 			return nil, err
 		}
 	}
@@ -251,15 +267,19 @@ func (s *store) recordNode(ctx context.Context, o *createFlags, verbosity int) (
 // run runs the node until ctx ends and what is under way has ended.
 func (n *localNode) run(ctx context.Context) { n.node.Run(ctx, nodeDrain) }
 
-// close ends the node and records that it does not run.
+// close ends the node and gives its name back.
 func (n *localNode) close(ctx context.Context) error {
+	defer n.unlock()
+	return n.end(ctx)
+}
+
+// end ends the node and records that it does not run.
+func (n *localNode) end(ctx context.Context) error {
 	n.detach()
 	if n.node != nil {
 		n.node.Close()
 	}
 	n.endWeb() // until now it has told that the node ends
 	n.wg.Wait()
-	err := n.store.NodeStopped(ctx, n.name, state.Self())
-	n.unlock()
-	return err
+	return n.store.NodeStopped(ctx, n.name, state.Self())
 }

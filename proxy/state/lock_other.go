@@ -11,5 +11,5 @@ func lockFile(string) (unlock func(), err error) { return func() {}, nil }
 // lockHome does nothing here.
 func lockHome(string, bool) (unlock func(), err error) { return func() {}, nil }
 
-// removeLock does nothing here.
-func (s *Store) removeLock(string) {}
+// RemoveLock does nothing here.
+func (s *Store) RemoveLock(string) {}

@@ -48,8 +48,9 @@ func (s *Store) lockPath(name string) string {
 	return filepath.Join(s.home(), locksFolder, strings.ReplaceAll(name, string(filepath.Separator), "_"))
 }
 
-// removeLock removes the file of a lock unless somebody has the lock.
-func (s *Store) removeLock(name string) {
+// RemoveLock removes the file of the lock of a node that is not there any more,
+// unless somebody has the lock.
+func (s *Store) RemoveLock(name string) {
 	if _, err := os.Stat(s.lockPath(name)); err != nil {
 		return
 	}

@@ -277,7 +277,7 @@ func (s *Store) DeleteNode(ctx context.Context, name string) error {
 		return deleteNode(ctx, tx, n)
 	})
 	if err == nil {
-		s.removeLock(name)
+		s.RemoveLock(name)
 	}
 	return err
 }
