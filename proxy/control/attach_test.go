@@ -17,6 +17,7 @@ import (
 	"ockam/proxy/node"
 	"ockam/proxy/state"
 	"ockam/transports/tcp"
+	"ockam/transports/transporttest"
 	"ockam/tunnel"
 	"ockam/tunnel/api"
 	"ockam/tunnel/identity"
@@ -241,6 +242,12 @@ func echoTarget(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// freeAddress is where nothing listens, nor anybody else will meanwhile.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(transporttest.FreePort(t)))
+}
+
 func hostPort(t *testing.T, s string) control.HostnamePort {
 	t.Helper()
 	host, port, err := net.SplitHostPort(s)
@@ -292,7 +299,7 @@ func TestAttachedPortals(t *testing.T) {
 	}
 	db.registers("db", relay.place(""))
 	in := control.CreateInlet{
-		Listen: hostPort(t, "127.0.0.1:0"), Alias: "in", WaitForConnection: true,
+		Listen: hostPort(t, freeAddress(t)), Alias: "in", WaitForConnection: true, // where it listens again below
 		Outlet: parsed(t, relay.place("/service/forward_to_db/secure/api/service/outlet")), Authorized: db.Identifier(),
 	}
 	i, err := app.Client.CreateInlet(ctx, in)
@@ -300,6 +307,7 @@ func TestAttachedPortals(t *testing.T) {
 		t.Fatalf("%+v, %v", i, err)
 	}
 	echoes(t, i.Bind)
+	in.Listen = hostPort(t, freeAddress(t))
 	if _, err := app.Client.CreateInlet(ctx, in); err == nil {
 		t.Error("two inlets of one alias")
 	}
@@ -348,7 +356,7 @@ func TestAttachedState(t *testing.T) {
 	if st, err := n.Status(ctx); err != nil || st.Name != "n" || st.Identifier != n.Identifier() || st.Process.State != control.Running {
 		t.Errorf("%+v, %v", st, err)
 	}
-	l, err := n.Client.CreateListener(ctx, "127.0.0.1:0")
+	l, err := n.Client.CreateListener(ctx, freeAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ import (
 func webOf(t *testing.T, r *running) (addr string, end func()) {
 	t.Helper()
 	var c net.ListenConfig
-	l, err := c.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := c.Listen(t.Context(), "tcp", freeAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}

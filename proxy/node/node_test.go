@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	"ockam/config"
 	"ockam/proxy/node"
 	"ockam/proxy/state"
+	"ockam/transports/transporttest"
 	"ockam/tunnel/identity"
 )
 
@@ -138,19 +140,10 @@ func loadPaths(t *testing.T, env map[string]string, paths ...string) *config.Fil
 	return f
 }
 
-// freePort finds a port that was free a moment ago.
+// freePort returns a port of this machine that nobody else takes.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	return strconv.Itoa(transporttest.FreePort(t))
 }
 
 // readExample returns an example, with other ports than the ones it names.

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"ockam/proxy/state"
+	"ockam/transports/transporttest"
 )
 
 // A postgresServer is a PostgreSQL server of a test's own, on a port of the
@@ -33,7 +33,7 @@ type postgresServer struct {
 // newPostgresServer makes a cluster and starts a server, or skips the test.
 func newPostgresServer(t testing.TB) *postgresServer {
 	t.Helper()
-	s := &postgresServer{t: t, bin: postgresPrograms(t), who: serverUser(t), port: freePort(t)}
+	s := &postgresServer{t: t, bin: postgresPrograms(t), who: serverUser(t), port: transporttest.FreePort(t)}
 	dir, err := os.MkdirTemp("", "ockam-postgres-") //nolint:usetesting // t.TempDir is closed to other users
 	if err != nil {
 		t.Fatal(err)
@@ -84,16 +84,6 @@ func serverUser(t testing.TB) *syscall.SysProcAttr {
 	}
 	t.Skip("no unprivileged user for PostgreSQL")
 	return nil
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // start starts the server and waits until it takes connections.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ockam/proxy/state"
+	"ockam/transports/transporttest"
 	"ockam/tunnel/authority"
 	"ockam/tunnel/authority/authoritytest"
 )
@@ -168,7 +169,7 @@ func TestPostgresErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	_, err := state.OpenPostgres(ctx, fmt.Sprintf("postgres://u:%s@127.0.0.1:%d/db?sslmode=disable", secret, freePort(t)))
+	_, err := state.OpenPostgres(ctx, fmt.Sprintf("postgres://u:%s@127.0.0.1:%d/db?sslmode=disable", secret, transporttest.FreePort(t)))
 	if err == nil || strings.Contains(err.Error(), secret) {
 		t.Errorf("%v", err)
 	}
