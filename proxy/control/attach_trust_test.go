@@ -55,10 +55,17 @@ func (i *issuer) about(r *running, attributes ...string) *identity.Credential {
 	return c
 }
 
-// echoed reports whether echo behind a route answers soon.
-func (r *running) echoed(route string) bool {
+const (
+	// patience is how long an answer is waited for that must come.
+	patience = 20 * time.Second
+	// quiet is how long one is waited for that must not come.
+	quiet = time.Second
+)
+
+// echoed reports whether echo behind a route answers.
+func (r *running) echoed(route string, wait time.Duration) bool {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), wait)
 	defer cancel()
 	reply, err := r.Client.SendMessage(ctx, control.SendMessage{Route: route + "/service/echo", Message: []byte("there?")})
 	return err == nil && string(reply) == "there?"
@@ -126,17 +133,17 @@ func TestAttachedTrust(t *testing.T) {
 	}
 
 	explained("echo", false)
-	if route := gate.place("/secure/api"); app.echoed(route) || app.echoed(gate.place("")) {
+	if route := gate.place("/secure/api"); app.echoed(route, quiet) || app.echoed(gate.place(""), quiet) {
 		t.Error("echo is open to who presents nothing")
 	}
 	app.shouts(gate.place("/secure/api/service/uppercase")) // no policy is for it
 
 	stranger := newIssuer(t)
-	if app.echoed(app.presents(gate.place("/service/api"), stranger.about(app, "role", "web"))) {
+	if app.echoed(app.presents(gate.place("/service/api"), stranger.about(app, "role", "web")), quiet) {
 		t.Error("echo is open to the credential of a stranger")
 	}
 	member := app.presents(gate.place("/service/api"), authority.about(app, "role", "guest"))
-	if !app.echoed(member) {
+	if !app.echoed(member, patience) {
 		t.Error("echo is closed to a member")
 	}
 	explained("echo", true)
@@ -162,7 +169,7 @@ func TestAttachedTrust(t *testing.T) {
 	}
 	began := time.Now()
 	app.presents(gate.place("/service/api"), authority.about(app, "role", "guest"))
-	if _, err := open.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) || time.Since(began) > 5*time.Second {
+	if _, err := open.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) || time.Since(began) > 15*time.Second {
 		t.Errorf("a connection that was open: %v after %v, want a reset", err, time.Since(began))
 	}
 	explained(guarded, false)
@@ -173,7 +180,7 @@ func TestAttachedTrust(t *testing.T) {
 	// It believes one authority at a time, also what it had believed before.
 	gate.stop()
 	gate = backgroundWith(t, node.BackgroundOptions{Name: "gate", Store: gate.Store(), Trust: node.Trust{Authority: stranger.id.History}})
-	if app.echoed(app.opens(gate.place("/service/api"))) {
+	if app.echoed(app.opens(gate.place("/service/api")), quiet) {
 		t.Error("a credential of the authority before counts")
 	}
 }
@@ -211,7 +218,7 @@ func TestAttachedScope(t *testing.T) {
 	store("work", cred, identity.At(time.Now()))
 	refused("has expired")
 	store("work", cred, later)
-	if !app.echoed(gate.place("/secure/api")) {
+	if !app.echoed(gate.place("/secure/api"), patience) {
 		t.Error("the credential is not presented")
 	}
 
@@ -250,7 +257,7 @@ func TestBackgroundChannelListener(t *testing.T) {
 	if err != nil || len(r.ChannelListeners) != 1 || len(r.Services) != 1 {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	if !stranger.echoed(stranger.opens(n.place("/service/own"))) {
+	if !stranger.echoed(stranger.opens(n.place("/service/own")), patience) {
 		t.Error("the listener does not answer")
 	}
 }
