@@ -191,6 +191,16 @@ func (h home) knows(t *testing.T, name string, id identity.Identifier) bool {
 	return ok
 }
 
+// knowsUntil returns when what a node knows of somebody ends; 0 if it knows nothing.
+func (h home) knowsUntil(t *testing.T, name string, id identity.Identifier) identity.Timestamp {
+	t.Helper()
+	e, _, err := h.Store.Node(name).Attributes(id, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.ExpiresAt
+}
+
 // opens opens a channel.
 func opens(t *testing.T, from *node.Background, to multiaddr.Addr) error {
 	t.Helper()
