@@ -3,6 +3,7 @@ package node_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -97,6 +98,7 @@ node "app" {
 	last.echo("afterwards")
 	_ = last.Close()
 	for end := time.Now().Add(patience); ; {
+		runtime.GC() // as in noMoreThan
 		now := settled(t, look)
 		if now.within(before) {
 			return
@@ -140,13 +142,5 @@ func TestWayGivenUp(t *testing.T) {
 	}
 	next.echo("over the second way, afterwards")
 	connect(t, in).echo("another")
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) { // until the middle has seen it
-		now, count := m.all()
-		if len(now) == 1 && count == 2 {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%d connections are left of %d, want 1 of 2", len(now), count)
-		}
-	}
+	m.wantConns(t, 1, 2)
 }

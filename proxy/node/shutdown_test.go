@@ -172,7 +172,7 @@ node "db" {
 node "app" {
   ephemeral = true
   tcp_inlet "in" {
-    from  = "127.0.0.1:0"
+    from  = "127.0.0.1:%[2]s"
     to    = "/ip4/127.0.0.1/tcp/%[1]s/secure/api/service/o"
     allow = "anyone"
   }
@@ -188,7 +188,7 @@ func TestShutdownDrains(t *testing.T) {
 	_, _ = rng.Read(data)
 
 	port, target := freePort(t), newServing(t)
-	r := runDraining(t, load(t, fmt.Sprintf(outletEnd, port, target.addr)+fmt.Sprintf(inletEnd, port), nil), 10*time.Minute)
+	r := runDraining(t, load(t, fmt.Sprintf(outletEnd, port, target.addr)+fmt.Sprintf(inletEnd, port, freePort(t)), nil), 10*time.Minute)
 	addr := r.inletUp("in")
 	open := func() (client, server *net.TCPConn) {
 		c, err := net.Dial("tcp", addr)
@@ -273,7 +273,7 @@ func TestShutdownBusy(t *testing.T) {
 			drains := map[string]time.Duration{"inlet": 10 * time.Minute, "outlet": 10 * time.Minute}
 			drains[which] = drain
 			db := runDraining(t, load(t, fmt.Sprintf(outletEnd, port, target.addr), nil), drains["outlet"])
-			app := runDraining(t, load(t, fmt.Sprintf(inletEnd, port), nil), drains["inlet"])
+			app := runDraining(t, load(t, fmt.Sprintf(inletEnd, port, freePort(t)), nil), drains["inlet"])
 			conn := connect(t, app.inletUp("in"))
 			near, far, ending := conn.Conn, net.Conn(receive(t, "a connection", target.conns)), app
 			if which == "outlet" {
