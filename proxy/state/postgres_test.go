@@ -181,6 +181,7 @@ func TestPostgresErrors(t *testing.T) {
 func postgresRestarts(t *testing.T, s *postgresServer, url string, sig syscall.Signal) {
 	const shared, uses = 1_000_000, 1_000_000
 	p := openPostgres(t, url)
+	p.SetPatience(time.Minute) // the server has half of it to start
 	a := p.Authority(authoritytest.ID(1))
 	if err := a.PutToken(t.Context(), authoritytest.Token(shared, uses)); err != nil {
 		t.Fatal(err)
