@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -15,11 +14,11 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"ockam/proxy/state"
+	"ockam/transports/transporttest"
 )
 
 // A program is a command that is ours or the reference implementation's, with a
@@ -307,22 +306,8 @@ func echoServer(t *testing.T) string {
 	return l.Addr().String()
 }
 
-var portsGiven sync.Map // by number
-
-// onePort returns a port that was free a moment ago, and never the same again. It is
-// none of those that whoever asks for any port gets, as most nodes of the tests do.
+// onePort returns a port for something that listens there later.
 func onePort(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		port := strconv.Itoa(10_000 + rand.IntN(4000))
-		if _, given := portsGiven.LoadOrStore(port, true); given {
-			continue
-		}
-		if l, err := net.Listen("tcp", ":"+port); err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return ""
+	return strconv.Itoa(transporttest.FreePort(t))
 }

@@ -10,13 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"ockam/transports/transporttest"
 )
 
 // The plain pipe is what the program is measured against: three processes
@@ -262,18 +262,11 @@ func TestPlainPipeRefusesAlteredRecords(t *testing.T) {
 	}
 }
 
-var portsGiven sync.Map // by number
-
-// listenFree listens on a loopback port outside the range from which the
-// kernel takes ports for outgoing connections, and never on one twice.
+// listenFree listens on a loopback port that nobody is given who asks for any.
 func listenFree(t testing.TB) *net.TCPListener {
 	t.Helper()
 	for range 100 {
-		port := 15000 + rand.IntN(17000)
-		if _, given := portsGiven.LoadOrStore(port, true); given {
-			continue
-		}
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", transporttest.FreePort(t))); err == nil {
 			return l.(*net.TCPListener)
 		}
 	}
