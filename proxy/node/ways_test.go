@@ -102,17 +102,17 @@ func (m *middle) all() (now []*passage, count int) {
 	return now, m.count
 }
 
-// wantConns waits until so many connections are left of so many: the middle sees their
-// ends in its own time.
-func (m *middle) wantConns(t *testing.T, left, of int) {
+// wantOneLeft waits until one connection is left of so many: the middle sees their ends
+// in its own time.
+func (m *middle) wantOneLeft(t *testing.T, of int) {
 	t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		now, count := m.all()
-		if len(now) == left && count == of {
+		if len(now) == 1 && count == of {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%d connections are left of %d, want %d of %d", len(now), count, left, of)
+			t.Fatalf("%d connections are left of %d, want 1 of %d", len(now), count, of)
 		}
 	}
 }
@@ -316,7 +316,7 @@ func TestWaysLost(t *testing.T) {
 		c := connect(t, addrs[i])
 		c.echo("afterwards")
 		_ = c.Close()
-		m.wantConns(t, 1, rounds+1)
+		m.wantOneLeft(t, rounds+1)
 	}
 	noMoreThan(t, before, patience)
 }
@@ -382,6 +382,6 @@ func TestWayReplaced(t *testing.T) {
 		})
 	})
 	noMoreThan(t, before, wearOut)
-	swallowing.wantConns(t, 1, 2)
-	stalling.wantConns(t, 1, 2)
+	swallowing.wantOneLeft(t, 2)
+	stalling.wantOneLeft(t, 2)
 }
