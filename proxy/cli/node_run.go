@@ -114,7 +114,7 @@ func (o *createFlags) background(s *store, trust node.Trust, log *zap.Logger) no
 }
 
 // begin starts the node, its node API and its HTTP server, and records that they
-// run. What has been started when it fails is for close to end.
+// run. What has been started when it fails is for end.
 func (n *localNode) begin(ctx context.Context, flags *createFlags, o node.BackgroundOptions) (err error) {
 	n.node, err = node.StartBackground(ctx, o)
 	if errors.Is(err, node.ErrChannelListener) {

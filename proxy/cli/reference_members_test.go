@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ockam/transports/transporttest"
 )
 
 // references returns our program and that of the reference implementation, each
@@ -73,8 +75,8 @@ func TestReferenceMembers(t *testing.T) {
 	ours.must(t, "tcp-outlet", "create", "--at", "m", "--to", target)
 	theirs.must(t, "tcp-outlet", "create", "--at", "n3", "--to", target)
 	for name, inlet := range map[string]string{
-		"their inlet, our outlet": theirs.must(t, "tcp-inlet", "create", "--at", "n1", "--from", freeAddress(t), "--via", "m"),
-		"our inlet, their outlet": ours.must(t, "tcp-inlet", "create", "--at", "m", "--from", freeAddress(t), "--via", "n3"),
+		"their inlet, our outlet": theirs.must(t, "tcp-inlet", "create", "--at", "n1", "--from", transporttest.FreeAddress(t), "--via", "m"),
+		"our inlet, their outlet": ours.must(t, "tcp-inlet", "create", "--at", "m", "--from", transporttest.FreeAddress(t), "--via", "n3"),
 	} {
 		answer, err := http.Get("http://" + strings.TrimSpace(inlet) + "/")
 		if err != nil {
@@ -109,12 +111,6 @@ func enroller(t *testing.T, p *program) string {
 	return "enroller"
 }
 
-// freeAddress is an address of this machine where nothing listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	return "127.0.0.1:" + onePort(t)
-}
-
 // TestReferenceAuthority makes ours members by an authority of the reference, whose
 // ordinary node with that authority is the project's.
 func TestReferenceAuthority(t *testing.T) {
@@ -125,7 +121,7 @@ func TestReferenceAuthority(t *testing.T) {
 	history := strings.TrimSpace(theirs.must(t, "identity", "show", "authority", "--full", "--encoding", "hex"))
 	project := strings.TrimSpace(theirs.must(t, "identity", "show", "project", "--full", "--encoding", "hex"))
 	trusted := `{"` + strings.TrimSpace(theirs.must(t, "identity", "show", "enroller")) + `":{"ockam-role":"enroller"}}`
-	authority, node := freeAddress(t), freeAddress(t)
+	authority, node := transporttest.FreeAddress(t), transporttest.FreeAddress(t)
 	route := func(addr string) string {
 		return "/dnsaddr/127.0.0.1/tcp/" + addr[strings.LastIndex(addr, ":")+1:] + "/service/api"
 	}

@@ -243,12 +243,6 @@ func echoTarget(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// freeAddress is where nothing listens, nor anybody else will meanwhile.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(transporttest.FreePort(t)))
-}
-
 func hostPort(t *testing.T, s string) control.HostnamePort {
 	t.Helper()
 	host, port, err := net.SplitHostPort(s)
@@ -312,7 +306,7 @@ func TestAttachedPortals(t *testing.T) {
 	}
 	db.registers("db", relay.place(""))
 	in := control.CreateInlet{
-		Listen: hostPort(t, freeAddress(t)), Alias: "in", WaitForConnection: true, // where it listens again below
+		Listen: hostPort(t, transporttest.FreeAddress(t)), Alias: "in", WaitForConnection: true, // where it listens again below
 		Outlet: parsed(t, relay.place("/service/forward_to_db/secure/api/service/outlet")), Authorized: db.Identifier(),
 	}
 	i, err := app.Client.CreateInlet(ctx, in)
@@ -320,7 +314,7 @@ func TestAttachedPortals(t *testing.T) {
 		t.Fatalf("%+v, %v", i, err)
 	}
 	echoes(t, i.Bind)
-	in.Listen = hostPort(t, freeAddress(t))
+	in.Listen = hostPort(t, transporttest.FreeAddress(t))
 	if _, err := app.Client.CreateInlet(ctx, in); err == nil {
 		t.Error("two inlets of one alias")
 	}
@@ -369,7 +363,7 @@ func TestAttachedState(t *testing.T) {
 	if st, err := n.Status(ctx); err != nil || st.Name != "n" || st.Identifier != n.Identifier() || st.Process.State != control.Running {
 		t.Errorf("%+v, %v", st, err)
 	}
-	l, err := n.Client.CreateListener(ctx, freeAddress(t))
+	l, err := n.Client.CreateListener(ctx, transporttest.FreeAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ockam/proxy/control"
+	"ockam/transports/transporttest"
 )
 
 // webOf serves HTTP for a node and returns where. What it returns second ends
@@ -21,7 +22,7 @@ import (
 func webOf(t *testing.T, r *running) (addr string, end func()) {
 	t.Helper()
 	var c net.ListenConfig
-	l, err := c.Listen(t.Context(), "tcp", freeAddress(t))
+	l, err := c.Listen(t.Context(), "tcp", transporttest.FreeAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}

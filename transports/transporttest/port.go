@@ -40,6 +40,12 @@ func FreePort(t testing.TB) int {
 	return 0
 }
 
+// FreeAddress returns the loopback address with a port of FreePort.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t)))
+}
+
 // give reports whether a port has not been returned before, and remembers that it is.
 func give(port int) bool {
 	given.Lock()

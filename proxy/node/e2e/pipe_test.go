@@ -266,7 +266,7 @@ func TestPlainPipeRefusesAlteredRecords(t *testing.T) {
 func listenFree(t testing.TB) *net.TCPListener {
 	t.Helper()
 	for range 100 {
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", transporttest.FreePort(t))); err == nil {
+		if l, err := net.Listen("tcp", transporttest.FreeAddress(t)); err == nil {
 			return l.(*net.TCPListener)
 		}
 	}
@@ -279,9 +279,7 @@ func listenFree(t testing.TB) *net.TCPListener {
 // started at this moment may hold a copy of the closed socket until it runs.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l := listenFree(t)
-	defer l.Close()
-	return l.Addr().String()
+	return transporttest.FreeAddress(t)
 }
 
 // waitListening waits until addr takes connections.
